@@ -1,0 +1,188 @@
+package queryworker
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Config is what a user may set about queries and answers.
+type Config struct {
+	Search    SearchConfig    `yaml:"search"`
+	Generator GeneratorConfig `yaml:"generator"`
+}
+
+// SetDefaults fills in what is not set.
+func (c *Config) SetDefaults() {
+	c.Search.SetDefaults()
+	c.Generator.SetDefaults()
+}
+
+// Validate reports every setting that cannot be used, by name.
+func (c Config) Validate() error {
+	return errors.Join(c.Search.Validate(), c.Generator.Validate())
+}
+
+// SearchConfig bounds what one request may ask for.
+type SearchConfig struct {
+	MaxK          int           `yaml:"max_k"`           // most hits of one search; 0 means 100
+	MaxQueryBytes int           `yaml:"max_query_bytes"` // longest query, in bytes; 0 means 16384
+	MaxWait       time.Duration `yaml:"max_wait"`        // longest wait for at_least; 0 means 30s
+}
+
+// SetDefaults replaces zeros.
+func (c *SearchConfig) SetDefaults() {
+	if c.MaxK == 0 {
+		c.MaxK = 100
+	}
+	if c.MaxQueryBytes == 0 {
+		c.MaxQueryBytes = 16 << 10
+	}
+	if c.MaxWait == 0 {
+		c.MaxWait = 30 * time.Second
+	}
+}
+
+// Validate reports every setting that cannot be used, by name.
+func (c SearchConfig) Validate() error {
+	var errs []error
+	if c.MaxK < 0 || c.MaxK > maxCandidates {
+		errs = append(errs, fmt.Errorf("search.max_k is %d, want 1 to %d (or 0 for the default)", c.MaxK, maxCandidates))
+	}
+	if c.MaxQueryBytes < 0 {
+		errs = append(errs, fmt.Errorf("search.max_query_bytes is %d, want at least 1 (or 0 for the default)", c.MaxQueryBytes))
+	}
+	if c.MaxWait < 0 {
+		errs = append(errs, fmt.Errorf("search.max_wait is %s, want more than 0s (or 0s for the default)", c.MaxWait))
+	}
+	return errors.Join(errs...)
+}
+
+// The generators that a GeneratorConfig can name.
+const (
+	ProviderExtractive = "extractive"
+	ProviderOpenAI     = "openai"
+)
+
+// GeneratorConfig says what writes the answers.
+type GeneratorConfig struct {
+	// Provider is "extractive" (the default: sentences copied from the
+	// passages, no model) or "openai" (any server with an OpenAI-compatible
+	// chat endpoint).
+	Provider string `yaml:"provider"`
+	// BaseURL of the server, with its version path ("http://localhost:11434/v1");
+	// without any path, /v1 is added.
+	BaseURL string `yaml:"base_url"`
+	Model   string `yaml:"model"`
+	// APIKeyFile is a file that holds the key, APIKeyEnv an environment
+	// variable that does; at most one is set. Neither: no key is sent.
+	APIKeyFile string `yaml:"api_key_file"`
+	APIKeyEnv  string `yaml:"api_key_env"`
+	// MaxContextTokens bounds the passages that a model is given, in estimated
+	// tokens. 0 means 3000.
+	MaxContextTokens int `yaml:"max_context_tokens"`
+	// Timeout is the longest silence of the model, before its first word and
+	// between two of them. 0 means 60s.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// SetDefaults fills in what is not set.
+func (c *GeneratorConfig) SetDefaults() {
+	if c.Provider == "" {
+		c.Provider = ProviderExtractive
+	}
+	if c.MaxContextTokens == 0 {
+		c.MaxContextTokens = 3000
+	}
+	if c.Timeout == 0 {
+		c.Timeout = time.Minute
+	}
+}
+
+// Validate reports every setting that cannot be used, by name.
+func (c GeneratorConfig) Validate() error {
+	var errs []error
+	switch c.Provider {
+	case "", ProviderExtractive:
+	case ProviderOpenAI:
+		if err := checkBaseURL(c.BaseURL); err != nil {
+			errs = append(errs, err)
+		}
+		if c.Model == "" {
+			errs = append(errs, errors.New("generator.model is empty: name the model that the server shall use"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("generator.provider is %q, want %q or %q", c.Provider, ProviderExtractive, ProviderOpenAI))
+	}
+	if c.APIKeyFile != "" && c.APIKeyEnv != "" {
+		errs = append(errs, errors.New("generator.api_key_file and generator.api_key_env are both set: set one"))
+	}
+	if c.MaxContextTokens < 0 {
+		errs = append(errs, fmt.Errorf("generator.max_context_tokens is %d, want at least 1 (or 0 for the default)", c.MaxContextTokens))
+	}
+	if c.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("generator.timeout is %s, want more than 0s (or 0s for the default)", c.Timeout))
+	}
+	return errors.Join(errs...)
+}
+
+func checkBaseURL(base string) error {
+	u, err := url.Parse(base)
+	switch {
+	case base == "":
+		return errors.New("generator.base_url is empty: give the server's address, such as http://localhost:11434/v1")
+	case err != nil:
+		// The error would repeat the address, which may hold a password.
+		return errors.New("generator.base_url is not a URL")
+	case u.User != nil:
+		return errors.New("generator.base_url holds a user or password: use generator.api_key_file instead")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return fmt.Errorf("generator.base_url is %q, want http://HOST or https://HOST", base)
+	case u.RawQuery != "" || u.Fragment != "":
+		return errors.New("generator.base_url has a query or fragment: remove what follows the path")
+	}
+	return nil
+}
+
+// New builds the generator that c names. Terms stems for the extractive one
+// and may be nil. The API key is read anew for every answer, so that it can be
+// replaced while the worker runs; New reads it once to report a missing one.
+func (c GeneratorConfig) New(terms func(text, lang string) []string) (Generator, error) {
+	c.SetDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Provider == ProviderExtractive {
+		return &Extractive{Terms: terms}, nil
+	}
+	if _, err := c.apiKey(); err != nil {
+		return nil, err
+	}
+	return &Chat{BaseURL: c.BaseURL, Model: c.Model, APIKey: c.apiKey, Timeout: c.Timeout}, nil
+}
+
+// apiKey returns the key without surrounding white space, "" if none is set.
+func (c GeneratorConfig) apiKey() (string, error) {
+	switch {
+	case c.APIKeyFile != "":
+		data, err := os.ReadFile(c.APIKeyFile)
+		if err != nil {
+			return "", fmt.Errorf("read the key that generator.api_key_file names: %w", err)
+		}
+		key := strings.TrimSpace(string(data))
+		if key == "" {
+			return "", fmt.Errorf("the file %q that generator.api_key_file names is empty", c.APIKeyFile)
+		}
+		return key, nil
+	case c.APIKeyEnv != "":
+		key := strings.TrimSpace(os.Getenv(c.APIKeyEnv))
+		if key == "" {
+			return "", fmt.Errorf("the environment variable %s that generator.api_key_env names is empty", c.APIKeyEnv)
+		}
+		return key, nil
+	}
+	return "", nil
+}
