@@ -1,0 +1,302 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/stage"
+)
+
+// maxConcurrent bounds the requests that one service handles at once, and
+// maxQueued those that wait behind them; more are told to come back.
+const (
+	maxConcurrent = 64
+	maxQueued     = 1024
+)
+
+// A Service answers requests until it is closed.
+type Service struct {
+	nc      *nats.Conn
+	log     *slog.Logger
+	micro   micro.Service
+	metrics *prometheus.HistogramVec
+
+	ctx    context.Context //nolint:containedctx // the life of the service, parent of all requests
+	cancel context.CancelFunc
+	slots  chan struct{}
+	queued atomic.Int64
+	active sync.WaitGroup
+	stats  sync.Map // verb → *verbStats
+}
+
+// verbStats counts what a verb's handler really took: the framework sees only
+// how long it takes to start a goroutine.
+type verbStats struct {
+	Requests atomic.Int64
+	Errors   atomic.Int64
+	Nanos    atomic.Int64
+}
+
+// statsReport is what a verb adds to the framework's statistics.
+type statsReport struct {
+	Requests       int64   `json:"requests"`
+	Errors         int64   `json:"errors"`
+	AverageSeconds float64 `json:"average_seconds"`
+}
+
+// Config of a Service.
+type Config struct {
+	Name        string // "tributary-ingest", "tributary-query"
+	Description string
+	Version     string // semantic version of the program
+	Log         *slog.Logger
+	Metrics     prometheus.Registerer // may be shared by several services of a process
+}
+
+func newService(nc *nats.Conn, cfg Config) (*Service, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Service{nc: nc, log: cfg.Log, ctx: ctx, cancel: cancel, slots: make(chan struct{}, maxConcurrent)}
+	s.metrics = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "tributary_request_seconds", Help: "Seconds to answer a request of the protocol, by code (200 is success).",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
+	}, []string{"verb", "code"})
+	if err := cfg.Metrics.Register(s.metrics); err != nil {
+		already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err)
+		if !ok {
+			cancel()
+			return nil, err
+		}
+		s.metrics = already.ExistingCollector.(*prometheus.HistogramVec) //nolint:forcetypeassert // registered above, by this very line
+	}
+	var err error
+	s.micro, err = micro.AddService(nc, micro.Config{
+		Name: cfg.Name, Description: cfg.Description, Version: cfg.Version, QueueGroup: cfg.Name,
+		StatsHandler: func(e *micro.Endpoint) any { return s.report(e.Name) },
+	})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
+	}
+	return s, nil
+}
+
+func (s *Service) report(verb string) statsReport {
+	v, ok := s.stats.Load(verb)
+	if !ok {
+		return statsReport{}
+	}
+	st := v.(*verbStats) //nolint:forcetypeassert // only these are stored
+	r := statsReport{Requests: st.Requests.Load(), Errors: st.Errors.Load()}
+	if r.Requests > 0 {
+		r.AverageSeconds = time.Duration(st.Nanos.Load() / r.Requests).Seconds()
+	}
+	return r
+}
+
+// Close stops taking requests, waits for those under way until ctx ends, and
+// then cancels them.
+func (s *Service) Close(ctx context.Context) error {
+	err := s.micro.Stop()
+	done := make(chan struct{})
+	go func() { s.active.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	s.cancel()
+	<-done
+	return err
+}
+
+// plain registers a verb that is answered by one message.
+func plain[Req, Rep any](s *Service, verb string, handle func(ctx context.Context, kb string, req Req) (Rep, error)) error {
+	return s.endpoint(verb, func(ctx context.Context, kb string, m micro.Request) error {
+		req, err := decode[Req](m)
+		if err != nil {
+			return err
+		}
+		rep, err := handle(ctx, kb, req)
+		if err != nil {
+			return err
+		}
+		data, err := json.Marshal(rep)
+		if err != nil {
+			return fmt.Errorf("encode reply: %w", err)
+		}
+		if most := s.nc.MaxPayload(); int64(len(data)) > most {
+			return tributary.Errorf(tributary.CodeTooLarge, "the reply has %d bytes, a message of this NATS server at most %d (max_payload): ask for less", len(data), most)
+		}
+		return m.Respond(data)
+	})
+}
+
+// streamed registers a verb that is answered by any number of messages.
+func streamed[Req, Rep any](s *Service, verb string, handle func(ctx context.Context, kb string, req Req, send func(Rep) error) error) error {
+	return s.endpoint(verb, func(ctx context.Context, kb string, m micro.Request) error {
+		req, err := decode[Req](m)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		out := &replyStream{m: m}
+		go out.keepAlive(ctx)
+		err = handle(ctx, kb, req, func(rep Rep) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			data, err := json.Marshal(rep)
+			if err != nil {
+				return fmt.Errorf("encode reply: %w", err)
+			}
+			return out.send(frameData, data)
+		})
+		if err != nil {
+			return err
+		}
+		return out.send(frameEnd, nil)
+	})
+}
+
+// A replyStream numbers the messages of a streamed reply.
+type replyStream struct {
+	m    micro.Request
+	mu   sync.Mutex
+	seq  uint64
+	last time.Time
+}
+
+func (o *replyStream) send(frame string, data []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.seq++
+	o.last = time.Now()
+	return o.m.Respond(data, micro.WithHeaders(micro.Headers{
+		HeaderFrame: {frame}, HeaderSeq: {strconv.FormatUint(o.seq, 10)},
+	}))
+}
+
+// keepAlive sends an idle frame whenever nothing was sent for a while.
+func (o *replyStream) keepAlive(ctx context.Context) {
+	tick := time.NewTicker(idleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			o.mu.Lock()
+			silent := time.Since(o.last) >= idleEvery
+			o.mu.Unlock()
+			if silent && ctx.Err() == nil {
+				_ = o.send(frameIdle, nil)
+			}
+		}
+	}
+}
+
+// endpoint registers a verb of all knowledge bases. Its handlers run
+// concurrently, up to a bound.
+func (s *Service) endpoint(verb string, handle func(ctx context.Context, kb string, m micro.Request) error) error {
+	stats := &verbStats{}
+	s.stats.Store(verb, stats)
+	h := func(m micro.Request) {
+		if s.queued.Add(1) > maxQueued {
+			s.queued.Add(-1)
+			s.fail(m, tributary.Errorf(tributary.CodeBusy, "%d requests wait already, try again", maxQueued))
+			return
+		}
+		arrived := time.Now()
+		s.active.Go(func() {
+			s.slots <- struct{}{}
+			s.queued.Add(-1)
+			defer func() { <-s.slots }()
+			err := s.serve(m, arrived, handle)
+			code := "200"
+			stats.Requests.Add(1)
+			if err != nil {
+				stats.Errors.Add(1)
+				code = string(tributary.CodeOf(err))
+				s.fail(m, err)
+			}
+			stats.Nanos.Add(int64(time.Since(arrived)))
+			s.metrics.WithLabelValues(verb, code).Observe(time.Since(arrived).Seconds())
+		})
+	}
+	return s.micro.AddEndpoint(verb, micro.HandlerFunc(h), micro.WithEndpointSubject(Subject("*", verb)),
+		micro.WithEndpointPendingLimits(2*maxQueued, -1))
+}
+
+func (s *Service) serve(m micro.Request, arrived time.Time, handle func(context.Context, string, micro.Request) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic in a request", "subject", m.Subject(), "panic", fmt.Sprint(p))
+			err = tributary.Errorf(tributary.CodeInternal, "internal error; the service's log has more")
+		}
+	}()
+	kb, err := kbOf(m.Subject())
+	if err != nil {
+		return err
+	}
+	timeout, err := timeoutOf(m)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithDeadline(stage.ExtractTrace(s.ctx, nats.Header(m.Headers())), arrived.Add(timeout))
+	defer cancel()
+	err = handle(ctx, kb, m)
+	if err != nil && tributary.CodeOf(err) == tributary.CodeInternal && errors.Is(err, context.DeadlineExceeded) {
+		return tributary.Errorf(tributary.CodeDeadline, "no answer within %v (header %s): %w", timeout, HeaderTimeout, err)
+	}
+	return err
+}
+
+func (s *Service) fail(m micro.Request, err error) {
+	code := tributary.CodeOf(err)
+	if outcome, _ := tributary.OutcomeOf(err); code == tributary.CodeInternal && outcome == tributary.Waiting {
+		code = tributary.CodeUnavailable
+	}
+	if code == tributary.CodeInternal {
+		s.log.Error("request", "subject", m.Subject(), "error", err)
+	}
+	text := err.Error()
+	if err := m.Error(string(code), text, nil, micro.WithHeaders(micro.Headers{HeaderFrame: {frameEnd}})); err != nil {
+		s.log.Warn("reply", "subject", m.Subject(), "error", err)
+	}
+}
+
+func timeoutOf(m micro.Request) (time.Duration, error) {
+	text := m.Headers().Get(HeaderTimeout)
+	if text == "" || text == "0" {
+		return DefaultTimeout, nil
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms < 0 {
+		return 0, tributary.Errorf(tributary.CodeInvalid, "header %s: %q is not a number of milliseconds", HeaderTimeout, text)
+	}
+	return min(time.Duration(ms)*time.Millisecond, MaxTimeout), nil
+}
+
+// decode reads a request's body; an empty one is the zero request.
+func decode[Req any](m micro.Request) (Req, error) {
+	var req Req
+	if len(m.Data()) == 0 {
+		return req, nil
+	}
+	if err := json.Unmarshal(m.Data(), &req); err != nil {
+		return req, tributary.Errorf(tributary.CodeInvalid, "the body is not a valid %T: %w", req, err)
+	}
+	return req, nil
+}
