@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/tributary-kb/tributary/internal/config"
+)
+
+// An observation serves the metrics of this process and exports its traces.
+type observation struct {
+	registry *prometheus.Registry
+	url      string // of the metrics, "" if none are served
+	server   *http.Server
+	tracing  *sdktrace.TracerProvider
+}
+
+// observe starts to serve metrics where configured, and to export traces where
+// the standard OTEL_EXPORTER_OTLP_* variables name a collector.
+func observe(ctx context.Context, cfg config.Metrics, log *slog.Logger) (*observation, error) {
+	o := &observation{registry: prometheus.NewRegistry()}
+	o.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := o.startTracing(ctx); err != nil {
+		return nil, err
+	}
+	if cfg.Listen == "" {
+		return o, nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("serve metrics (metrics.listen): %w", err)
+	}
+	o.url = "http://" + listener.Addr().String() + "/metrics"
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{}))
+	o.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := o.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("metrics", "error", err)
+		}
+	}()
+	return o, nil
+}
+
+func (o *observation) startTracing(ctx context.Context) error {
+	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") == "" && os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" {
+		return nil
+	}
+	exporter, err := otlptracehttp.New(ctx)
+	if err != nil {
+		return fmt.Errorf("export traces: %w", err)
+	}
+	o.tracing = sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter))
+	otel.SetTracerProvider(o.tracing)
+	return nil
+}
+
+func (o *observation) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if o.tracing != nil {
+		_ = o.tracing.Shutdown(ctx) // what a collector that is away loses is only traces
+	}
+	if o.server != nil {
+		_ = o.server.Close()
+	}
+}
