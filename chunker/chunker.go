@@ -102,7 +102,7 @@ func (c Chunker) cut(ctx context.Context, doc tributary.Document) ([]tributary.C
 
 // A writer collects the chunks of one document.
 type writer struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // a writer lives for one call
 	cfg     Config
 	count   func(string) int
 	doc     tributary.Document
@@ -181,7 +181,7 @@ func (w *writer) write(sections []section, units []unit) error {
 	}
 	return w.add(tributary.Chunk{
 		Text:    w.doc.Text[start:end],
-		Heading: heading(sections, w.blocks, units),
+		Heading: heading(sections, units),
 		Start:   start,
 		End:     end,
 		Page:    w.page(start),

@@ -19,7 +19,7 @@ import (
 func chunk(t testing.TB, c Chunker, doc tributary.Document) []tributary.Chunk {
 	t.Helper()
 	var out []tributary.Chunked
-	if err := c.Chunk(context.Background(), doc, func(r tributary.Chunked) error { out = append(out, r); return nil }); err != nil {
+	if err := c.Chunk(t.Context(), doc, func(r tributary.Chunked) error { out = append(out, r); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if len(out) != 1 {
@@ -333,7 +333,7 @@ func TestBadBlocksLoseNothing(t *testing.T) {
 func TestADeletedDocumentPassesWithItsHead(t *testing.T) {
 	doc := tributary.Document{Head: tributary.Head{KB: "default", URI: "u", Version: 7, Deleted: true}}
 	var got []tributary.Chunked
-	err := Chunker{}.Chunk(context.Background(), doc, func(c tributary.Chunked) error { got = append(got, c); return nil })
+	err := Chunker{}.Chunk(t.Context(), doc, func(c tributary.Chunked) error { got = append(got, c); return nil })
 	if want := []tributary.Chunked{{Head: doc.Head}}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -350,7 +350,7 @@ func TestChunkRefuses(t *testing.T) {
 		{"too many chunks", prose(1, 200), Config{MaxChunks: 3}, "more than 3 chunks of about 200 tokens, the limit set by chunker.max_chunks"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := Chunker{Config: c.cfg}.Chunk(context.Background(), tributary.Document{Text: c.text},
+			err := Chunker{Config: c.cfg}.Chunk(t.Context(), tributary.Document{Text: c.text},
 				func(tributary.Chunked) error { t.Error("emitted"); return nil })
 			if outcome, _ := tributary.OutcomeOf(err); outcome != tributary.Rejected || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v (%v), want a rejection with %q", err, outcome, c.want)
@@ -360,7 +360,7 @@ func TestChunkRefuses(t *testing.T) {
 }
 
 func TestChunkStopsWhenCancelled(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := Chunker{}.Chunk(ctx, tributary.Document{Text: "text"}, func(tributary.Chunked) error { return nil })
 	if !errors.Is(err, context.Canceled) {
@@ -470,7 +470,7 @@ func BenchmarkChunk(b *testing.B) {
 			b.SetBytes(int64(len(c.doc.Text)))
 			b.ReportAllocs()
 			for b.Loop() {
-				err := Chunker{}.Chunk(context.Background(), c.doc, func(tributary.Chunked) error { return nil })
+				err := Chunker{}.Chunk(b.Context(), c.doc, func(tributary.Chunked) error { return nil })
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -45,7 +45,7 @@ func paragraphs(out []tributary.Block, text string, start, end, page int) []trib
 func paragraphEnd(s string) int {
 	text := false // there was some on this or an earlier line
 	blank := true // there was none on this line yet
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch s[i] {
 		case '\n':
 			if blank && text {

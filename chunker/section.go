@@ -80,41 +80,42 @@ func together(a, b section) bool {
 
 // heading returns the headings that all of the units stand below; units that
 // are headings themselves count only where there is nothing else.
-func heading(sections []section, blocks []tributary.Block, units []unit) []string {
+func heading(sections []section, units []unit) []string {
 	var (
-		path  []string
-		found bool
-		last  = -1
+		path   []string
+		before []string
+		found  bool
+		last   = -1
 	)
 	for _, u := range units {
 		if u.section == last || u.heading {
 			continue
 		}
 		last = u.section
-		path, found = common(path, sections[last].path, found)
+		if path = sections[last].path; found {
+			path = common(before, path)
+		}
+		before, found = path, true
 	}
 	if !found {
 		path = sections[units[0].section].path
 		for _, u := range units[1:] {
-			path, _ = common(path, sections[u.section].path, true)
+			path = common(path, sections[u.section].path)
 		}
 	}
 	return path
 }
 
-// common returns the common beginning of a and b, or b if there is no a yet.
-func common(a, b []string, have bool) ([]string, bool) {
-	if !have {
-		return b, true
-	}
+// common returns the common beginning of a and b.
+func common(a, b []string) []string {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
 		n++
 	}
 	if n == 0 {
-		return nil, true
+		return nil
 	}
-	return a[:n:n], true
+	return a[:n:n]
 }
 
 // An outline is the headings above a place in the document.

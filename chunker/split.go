@@ -76,7 +76,7 @@ func (s *splitter) divide(u unit, cutters []cutter) error {
 
 // lineEnd returns the length of the first line of s, with its end.
 func lineEnd(s string) int {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] == '\n' {
 			return i + 1
 		}

@@ -141,7 +141,7 @@ func (m lexical) features(terms []string) []feature {
 // hash is FNV-1a with a final mix, so that all bits depend on all bytes.
 func hash(s string) uint64 {
 	h := uint64(14695981039346656037)
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		h = (h ^ uint64(s[i])) * 1099511628211
 	}
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd

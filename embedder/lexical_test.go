@@ -12,7 +12,7 @@ import (
 
 func embedOne(t testing.TB, text string) tributary.Vector {
 	t.Helper()
-	vectors, err := newLexical(Config{}).Embed(context.Background(), []string{text}, RoleDocument)
+	vectors, err := newLexical(Config{}).Embed(t.Context(), []string{text}, RoleDocument)
 	if err != nil || len(vectors) != 1 {
 		t.Fatalf("Embed(%q) = %d vectors, %v", text, len(vectors), err)
 	}
@@ -82,7 +82,7 @@ func TestLexicalFingerprintNamesTheLanguage(t *testing.T) {
 }
 
 func TestLexicalStopsWhenCancelled(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := newLexical(Config{}).Embed(ctx, []string{"text"}, RoleQuery); err == nil {
 		t.Error("no error after cancellation")

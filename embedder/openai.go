@@ -336,6 +336,6 @@ const maxErrorBytes = 64 << 10
 
 // readBounded reads at most maxErrorBytes bytes and ignores how reading ended.
 func readBounded(r io.Reader) []byte {
-	data, _ := io.ReadAll(io.LimitReader(r, maxErrorBytes)) //nolint:errcheck // half an error text is better than none
+	data, _ := io.ReadAll(io.LimitReader(r, maxErrorBytes))
 	return data
 }

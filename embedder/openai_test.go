@@ -183,7 +183,7 @@ func TestOpenAIEmbedsInBothEncodings(t *testing.T) {
 			s := newServer(t)
 			m, _ := s.model(t, Config{EncodingFormat: format})
 			texts := []string{"one", "three", "seventeen"}
-			vectors, err := m.Embed(context.Background(), texts, RoleDocument)
+			vectors, err := m.Embed(t.Context(), texts, RoleDocument)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +207,7 @@ func TestOpenAIUnderstandsAnyEncodingAndOrder(t *testing.T) {
 		delete(reply, "usage") // some servers do not count
 	}
 	m, _ := s.model(t, Config{})
-	vectors, err := m.Embed(context.Background(), []string{"a", "bb", "ccc"}, RoleDocument)
+	vectors, err := m.Embed(t.Context(), []string{"a", "bb", "ccc"}, RoleDocument)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestOpenAIAddsPrefixesAndDimensions(t *testing.T) {
 	s := newServer(t)
 	m, _ := s.model(t, Config{QueryPrefix: "query: ", DocumentPrefix: "passage: ", Dimensions: 8})
 	for role, want := range map[Role]string{RoleQuery: "query: x", RoleDocument: "passage: x"} {
-		vectors, err := m.Embed(context.Background(), []string{"x"}, role)
+		vectors, err := m.Embed(t.Context(), []string{"x"}, role)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +227,7 @@ func TestOpenAIAddsPrefixesAndDimensions(t *testing.T) {
 	if got := s.requests[0].Dimensions; got != 8 {
 		t.Errorf("asked for %d dimensions, want 8", got)
 	}
-	if d, err := m.Dimension(context.Background()); d != 8 || err != nil || len(s.requests) != 2 {
+	if d, err := m.Dimension(t.Context()); d != 8 || err != nil || len(s.requests) != 2 {
 		t.Errorf("Dimension = %d, %v after %d requests, want 8 without another request", d, err, len(s.requests))
 	}
 }
@@ -236,7 +236,7 @@ func TestOpenAIAsksForTheDimensionOnce(t *testing.T) {
 	s := newServer(t)
 	m, _ := s.model(t, Config{})
 	for range 2 {
-		if d, err := m.Dimension(context.Background()); d != 4 || err != nil {
+		if d, err := m.Dimension(t.Context()); d != 4 || err != nil {
 			t.Errorf("Dimension = %d, %v, want 4", d, err)
 		}
 	}
@@ -261,7 +261,7 @@ func TestOpenAIKeepsWithinTheLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
 			m, _ := s.model(t, c.cfg)
-			vectors, err := m.Embed(context.Background(), texts, RoleDocument)
+			vectors, err := m.Embed(t.Context(), texts, RoleDocument)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -291,7 +291,7 @@ func TestOpenAITriesAgain(t *testing.T) {
 			s := newServer(t)
 			s.answers = append(s.answers, c.answer)
 			m, pauses := s.model(t, Config{})
-			vectors, err := m.Embed(context.Background(), []string{"text"}, RoleDocument)
+			vectors, err := m.Embed(t.Context(), []string{"text"}, RoleDocument)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -343,7 +343,7 @@ func TestOpenAIIsUnavailable(t *testing.T) {
 				}
 			}
 			m, _ := s.model(t, c.cfg)
-			_, err := m.Embed(context.Background(), []string{"a", "b"}, RoleDocument)
+			_, err := m.Embed(t.Context(), []string{"a", "b"}, RoleDocument)
 			outcome, after := tributary.OutcomeOf(err)
 			if outcome != tributary.Waiting || !strings.Contains(fmt.Sprint(err), c.want) {
 				t.Errorf("%v: %v, want %v with %q", outcome, err, tributary.Waiting, c.want)
@@ -363,7 +363,7 @@ func TestOpenAIFindsTheTextThatIsRefused(t *testing.T) {
 	s.poison = "poison"
 	m, _ := s.model(t, Config{})
 	texts := []string{"a", "b", "c", "poison", "e", "f", "more poison"}
-	vectors, err := m.Embed(context.Background(), texts, RoleDocument)
+	vectors, err := m.Embed(t.Context(), texts, RoleDocument)
 	failed, ok := errors.AsType[tributary.BatchError](err)
 	if !ok || len(failed) != 2 {
 		t.Fatalf("error %v, want one for each of two texts", err)
@@ -380,7 +380,7 @@ func TestOpenAIRejectsNoTextForAWrongSetting(t *testing.T) {
 	s := newServer(t)
 	s.poison = "t" // every word, the probe included
 	m, _ := s.model(t, Config{Dimensions: 9999})
-	_, err := m.Embed(context.Background(), []string{"text", "other"}, RoleDocument)
+	_, err := m.Embed(t.Context(), []string{"text", "other"}, RoleDocument)
 	if outcome, _ := tributary.OutcomeOf(err); outcome != tributary.Waiting || !strings.Contains(fmt.Sprint(err), "embedder.dimensions (9999)") {
 		t.Errorf("%v (%v), want to wait for another setting", err, outcome)
 	}
@@ -391,7 +391,7 @@ func TestOpenAIHalvesABatchThatIsTooLarge(t *testing.T) {
 	s.maxInputs = 2
 	m, _ := s.model(t, Config{})
 	texts := strings.Split("a b c d e f g", " ")
-	vectors, err := m.Embed(context.Background(), texts, RoleDocument)
+	vectors, err := m.Embed(t.Context(), texts, RoleDocument)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,7 +408,7 @@ func TestOpenAIGivesNoVectorThatCannotBeStored(t *testing.T) {
 			s := newServer(t)
 			s.edit = func(r map[string]any) { r["data"].([]map[string]any)[1]["embedding"] = embedding }
 			m, _ := s.model(t, Config{})
-			vectors, err := m.Embed(context.Background(), []string{"a", "b", "c"}, RoleDocument)
+			vectors, err := m.Embed(t.Context(), []string{"a", "b", "c"}, RoleDocument)
 			failed, ok := errors.AsType[tributary.BatchError](err)
 			if !ok || len(failed) != 1 || failed[1] == nil {
 				t.Fatalf("error %v, want one for text 1", err)
@@ -430,7 +430,7 @@ func TestOpenAIReadsTheKeyForEveryRequestAndTellsNobody(t *testing.T) {
 	m, _ := s.model(t, Config{APIKeyFile: file})
 	for i, key := range []string{"secret-1", "secret-2"} {
 		write(key)
-		if _, err := m.Embed(context.Background(), []string{"x"}, RoleQuery); err != nil {
+		if _, err := m.Embed(t.Context(), []string{"x"}, RoleQuery); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.requests[i].key; got != key {
@@ -438,7 +438,7 @@ func TestOpenAIReadsTheKeyForEveryRequestAndTellsNobody(t *testing.T) {
 		}
 	}
 	s.answers = append(s.answers, status(401, `{"error":{"message":"Incorrect API key: secret-2"}}`))
-	_, err := m.Embed(context.Background(), []string{"x"}, RoleQuery)
+	_, err := m.Embed(t.Context(), []string{"x"}, RoleQuery)
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error %v, want one without the key", err)
 	}
@@ -448,7 +448,7 @@ func TestOpenAIStopsWhenCancelled(t *testing.T) {
 	s := newServer(t)
 	s.answers = append(s.answers, status(503, ""))
 	m, _ := s.model(t, Config{})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	m.pause = func(ctx context.Context, _ time.Duration) error { cancel(); return pause(ctx, time.Hour) }
 	_, err := m.Embed(ctx, []string{"x"}, RoleDocument)
 	if !errors.Is(err, context.Canceled) || len(s.requests) != 1 {

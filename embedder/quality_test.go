@@ -2,7 +2,6 @@ package embedder
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -49,7 +48,7 @@ type collection struct {
 // evaluate returns the mean nDCG@10 of each way to rank.
 func (c *collection) evaluate(t *testing.T, m lexical) map[string]float64 {
 	index := newBM25(c.docs)
-	vectors, err := m.Embed(context.Background(), c.docs, RoleDocument)
+	vectors, err := m.Embed(t.Context(), c.docs, RoleDocument)
 	if err != nil {
 		t.Fatal(err)
 	}

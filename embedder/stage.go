@@ -48,7 +48,7 @@ func (s Stage) Embed(ctx context.Context, in []tributary.Chunked) ([]tributary.E
 		}
 	}
 	done := s.embed(ctx, want.texts)
-	for i := range out {
+	for i := range in {
 		if failed[i] != nil {
 			out[i] = tributary.Embedded{}
 			continue

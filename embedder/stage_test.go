@@ -96,7 +96,7 @@ func TestStageEmbedsAcrossDocuments(t *testing.T) {
 	var calls []Usage
 	s := Stage{Model: model, OnCall: func(u Usage) { u.Seconds = 0; calls = append(calls, u) }}
 	in := []tributary.Chunked{document("a", "one", "three"), document("b", "seven", "eleven"), document("c")}
-	out, err := s.Embed(context.Background(), in)
+	out, err := s.Embed(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestStageKeepsStoredChunks(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			model := &fakeModel{}
 			s := Stage{Model: model, Base: based(old, c.embedder, "id1", "id2", "id3", "id4")}
-			out, err := s.Embed(context.Background(), []tributary.Chunked{now})
+			out, err := s.Embed(t.Context(), []tributary.Chunked{now})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +151,7 @@ func TestStageCallsNoModelWithoutNeed(t *testing.T) {
 	model := &fakeModel{dimErr: errors.New("must not be asked")}
 	deleted := tributary.Chunked{Head: tributary.Head{URI: "b", Version: 3, Deleted: true}}
 	s := Stage{Model: model, Base: based(doc, "fake:2", "id1", "id2")}
-	out, err := s.Embed(context.Background(), []tributary.Chunked{doc, deleted})
+	out, err := s.Embed(t.Context(), []tributary.Chunked{doc, deleted})
 	if err != nil || len(model.seen) != 0 {
 		t.Fatalf("%d calls, %v", len(model.seen), err)
 	}
@@ -172,7 +172,7 @@ func TestStageFailsOneDocumentAlone(t *testing.T) {
 		return tributary.Record{}, nil
 	}}
 	in := []tributary.Chunked{document("a", "good"), document("b", "good", "bad"), document("c", "fine"), document("d", "good")}
-	out, err := s.Embed(context.Background(), in)
+	out, err := s.Embed(t.Context(), in)
 	failed, ok := errors.AsType[tributary.BatchError](err)
 	if !ok || len(failed) != 2 {
 		t.Fatalf("error %v, want two items", err)
@@ -196,7 +196,7 @@ func TestStageFailsOneDocumentAlone(t *testing.T) {
 func TestStageStopsAtAnAbsentModel(t *testing.T) {
 	model := &fakeModel{limits: Limits{Inputs: 1}, calls: 1}
 	in := []tributary.Chunked{document("a", "one"), document("b", "two"), document("c", "three")}
-	out, err := Stage{Model: model}.Embed(context.Background(), in)
+	out, err := Stage{Model: model}.Embed(t.Context(), in)
 	failed, _ := errors.AsType[tributary.BatchError](err)
 	if len(failed) != 2 || len(model.seen) != 2 || shape(out[0]) != "v6" {
 		t.Fatalf("%v after %d calls, the first document is %q", err, len(model.seen), shape(out[0]))
@@ -211,7 +211,7 @@ func TestStageStopsAtAnAbsentModel(t *testing.T) {
 func TestStageChecksVectors(t *testing.T) {
 	for name, v := range map[string]tributary.Vector{"zero": {0, 0}, "too long": {1, 2, 3}} {
 		t.Run(name, func(t *testing.T) {
-			out, err := Stage{Model: &fakeModel{vector: v}}.Embed(context.Background(), []tributary.Chunked{document("a", "one")})
+			out, err := Stage{Model: &fakeModel{vector: v}}.Embed(t.Context(), []tributary.Chunked{document("a", "one")})
 			if failed, _ := errors.AsType[tributary.BatchError](err); failed[0] == nil || len(out) != 1 {
 				t.Errorf("%+v, %v, want an error", out, err)
 			}
@@ -221,7 +221,7 @@ func TestStageChecksVectors(t *testing.T) {
 
 func TestStageReportsAnUnknownDimension(t *testing.T) {
 	s := Stage{Model: &fakeModel{dimErr: tributary.Unavailable(errors.New("away"), 0)}}
-	_, err := s.Embed(context.Background(), []tributary.Chunked{document("a", "one")})
+	_, err := s.Embed(t.Context(), []tributary.Chunked{document("a", "one")})
 	failed, _ := errors.AsType[tributary.BatchError](err)
 	if outcome, _ := tributary.OutcomeOf(failed[0]); outcome != tributary.Waiting {
 		t.Errorf("%v, want to wait", failed[0])
@@ -231,14 +231,14 @@ func TestStageReportsAnUnknownDimension(t *testing.T) {
 func TestVectorsOfSingleChunks(t *testing.T) {
 	doc := document("a", "one", "three", "one")
 	doc.Chunks[0].ID = "is ignored"
-	got, err := Stage{Model: &fakeModel{}}.Vectors(context.Background(), doc.Attributes, doc.Chunks)
+	got, err := Stage{Model: &fakeModel{}}.Vectors(t.Context(), doc.Attributes, doc.Chunks)
 	if want := []tributary.Vector{{1, 6}, {1, 8}, {1, 6}}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %v, want %v", got, err, want)
 	}
-	if _, err := (Stage{Model: &fakeModel{}}).Vectors(context.Background(), doc.Attributes, document("a", "bad").Chunks); err == nil {
+	if _, err := (Stage{Model: &fakeModel{}}).Vectors(t.Context(), doc.Attributes, document("a", "bad").Chunks); err == nil {
 		t.Error("no error for a bad text")
 	}
-	if got, err := (Stage{Model: &fakeModel{}}).Vectors(context.Background(), doc.Attributes, nil); len(got) != 0 || err != nil {
+	if got, err := (Stage{Model: &fakeModel{}}).Vectors(t.Context(), doc.Attributes, nil); len(got) != 0 || err != nil {
 		t.Errorf("%v, %v for no chunks, want none", got, err)
 	}
 }

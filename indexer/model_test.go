@@ -189,7 +189,7 @@ func modelVectors(_ context.Context, _ tributary.Attributes, chunks []tributary.
 // base.
 func version(v uint64, texts, reused []string) tributary.Embedded {
 	e := tributary.Embedded{Embedder: "model"}
-	e.Head = tributary.Head{KB: "default", URI: "u", Document: "doc", Version: v, Lane: tributary.LaneLive, Accepted: time.Unix(int64(v), 0)} //nolint:gosec // small
+	e.Head = tributary.Head{KB: "default", URI: "u", Document: "doc", Version: v, Lane: tributary.LaneLive, Accepted: time.Unix(int64(v), 0)}
 	e.Deleted = texts == nil
 	seen := map[string]int{}
 	for _, text := range texts {

@@ -49,7 +49,7 @@ func observe(ctx context.Context, cfg config.Metrics, log *slog.Logger) (*observ
 	o.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := o.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("metrics", "error", err)
+			log.ErrorContext(ctx, "metrics", "error", err)
 		}
 	}()
 	return o, nil

@@ -77,7 +77,7 @@ func openIndex(ctx context.Context, log *slog.Logger, at weaviate.Config) (*weav
 		if outcome, _ := tributary.OutcomeOf(err); err == nil || outcome != tributary.Waiting || ctx.Err() != nil {
 			return index, err
 		}
-		log.Warn("waiting for Weaviate", "address", at.Address, "error", err)
+		log.WarnContext(ctx, "waiting for Weaviate", "address", at.Address, "error", err)
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()

@@ -76,7 +76,7 @@ func newSystem(t testing.TB, options ...systemOption) *system {
 	s.start(stageNames()...)
 	t.Cleanup(func() {
 		s.stop()
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := s.plant.index.DropCollection(ctx, s.kb); err != nil {
 			t.Error(err)

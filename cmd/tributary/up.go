@@ -241,17 +241,15 @@ func (a *app) serveHere(ctx context.Context, m *machines, args []string, f upFla
 		quiet := here
 		quiet.out = newTerminal(io.Discard, nil)
 		f.add.wait = true
-		err := quiet.add(ctx, args, f.add)
-		if ctx.Err() != nil {
-			return nil // what was accepted waits for the next up
-		}
-		if err != nil {
+		switch err := quiet.add(ctx, args, f.add); {
+		case ctx.Err() != nil: // what was accepted waits for the next up
+		case err != nil:
 			a.warnf("tributary: %v", err)
-		} else {
+		default:
 			a.warnf("all that was named can be searched")
 		}
 	}
-	if f.ask != "" {
+	if f.ask != "" && ctx.Err() == nil {
 		return here.ask(ctx, f.ask, &queryFlags{k: askPassages, timeout: 5 * time.Minute})
 	}
 	return nil

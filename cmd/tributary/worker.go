@@ -88,11 +88,11 @@ func (a *app) worker(ctx context.Context, stages []string) error {
 	if err != nil {
 		return err
 	}
-	a.log.Info("working", "stages", stages, "nats", config.Redact(natsURL), "metrics", obs.url)
+	a.log.InfoContext(ctx, "working", "stages", stages, "nats", config.Redact(natsURL), "metrics", obs.url)
 	if err := p.run(ctx, stages); err != nil {
 		return err
 	}
-	a.log.Info("stopped", "stages", stages)
+	a.log.InfoContext(ctx, "stopped", "stages", stages)
 	return nil
 }
 

@@ -246,7 +246,7 @@ func apostropheBefore(text string, i int) bool {
 
 func apostropheAfter(text string, i int) bool {
 	rest := text[i:]
-	n := 0
+	var n int
 	switch {
 	case strings.HasPrefix(rest, "'"):
 		n = 1
@@ -291,7 +291,7 @@ func cut(term string) string {
 }
 
 func ascii(text string) bool {
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		if text[i] >= utf8.RuneSelf {
 			return false
 		}

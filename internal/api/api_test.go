@@ -48,7 +48,7 @@ func intake(t *testing.T, maxMsgs int64) (*nats.Conn, jetstream.Stream) {
 	check(t, err)
 	service, err := api.ServeIntake(nc, config("tributary-ingest"), &api.Intake{JS: js, Blobs: blobs, MaxBytes: 1 << 20, Stage: "ingest"})
 	check(t, err)
-	t.Cleanup(func() { check(t, service.Close(context.Background())) })
+	t.Cleanup(func() { check(t, service.Close(t.Context())) })
 	return nc, s
 }
 
@@ -153,7 +153,7 @@ func answers(t *testing.T, a api.Answers) *nats.Conn {
 	nc := testenv.NATS(t)
 	service, err := api.ServeAnswers(nc, config("tributary-query"), a)
 	check(t, err)
-	t.Cleanup(func() { check(t, service.Close(context.Background())) })
+	t.Cleanup(func() { check(t, service.Close(t.Context())) })
 	return nc
 }
 

@@ -133,7 +133,7 @@ func (in *Intake) checkRef(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	if int64(info.Size) > in.MaxBytes { //nolint:gosec // sizes of stored objects fit
+	if int64(info.Size) > in.MaxBytes {
 		return tributary.Errorf(tributary.CodeTooLarge, "content_ref %q: %d bytes, the limit is %d (ingest.max_bytes)", ref, info.Size, in.MaxBytes)
 	}
 	return nil

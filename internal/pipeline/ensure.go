@@ -122,7 +122,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, reg *registry.Reg
 		have.MaxMsgsPerSubject == want.MaxMsgsPerSubject && have.MaxAge == want.MaxAge {
 		return nil
 	}
-	slog.Info("change stream", "stream", want.Name, "max_bytes", want.MaxBytes, "replicas", want.Replicas)
+	slog.InfoContext(ctx, "change stream", "stream", want.Name, "max_bytes", want.MaxBytes, "replicas", want.Replicas)
 	have.Subjects, have.MaxBytes, have.Replicas = want.Subjects, want.MaxBytes, want.Replicas
 	have.MaxMsgsPerSubject, have.MaxAge = want.MaxMsgsPerSubject, want.MaxAge
 	_, err = js.UpdateStream(ctx, have)

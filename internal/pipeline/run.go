@@ -118,7 +118,7 @@ func (p *Pipeline) dropContent(ctx context.Context, in tributary.Request) {
 		return
 	}
 	if err := p.Store.Blobs.Delete(ctx, in.ContentRef); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-		p.Log.Warn("delete content", "uri", in.URI, "ref", in.ContentRef, "error", err)
+		p.Log.WarnContext(ctx, "delete content", "uri", in.URI, "ref", in.ContentRef, "error", err)
 	}
 }
 

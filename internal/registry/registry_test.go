@@ -83,7 +83,7 @@ func TestOfManyWritersAtOnceOneWins(t *testing.T) {
 	won := 0
 	for i := range 16 {
 		wg.Go(func() {
-			r := record("d", uint64(i)+2) //nolint:gosec // small
+			r := record("d", uint64(i)+2)
 			r.Revision = base.Revision
 			_, err := reg.Put(t.Context(), r)
 			mu.Lock()
@@ -127,7 +127,7 @@ func TestRefuseRecordsOnlyTheNewestFailure(t *testing.T) {
 func TestListGivesTheRecordsOfOneKnowledgeBaseOrAll(t *testing.T) {
 	reg := open(t)
 	for i := range 3 {
-		_, err := reg.Put(t.Context(), record(fmt.Sprint("d", i), uint64(10+i))) //nolint:gosec // small
+		_, err := reg.Put(t.Context(), record(fmt.Sprint("d", i), uint64(10+i)))
 		check(t, err)
 	}
 	other := record("x", 99)

@@ -19,8 +19,8 @@ const (
 	pullWait    = 20 * time.Second // life of a pull request that nothing answers
 	pullBackoff = time.Second      // after a pull that failed
 	bulkTurn    = 8                // of so many batches, one prefers the bulk lane
-	holdMin     = 100 * time.Millisecond
-	holdMax     = 30 * time.Second
+	holdFirst     = 100 * time.Millisecond
+	holdLimit     = 30 * time.Second
 )
 
 type runner[In Message, Out any] struct {
@@ -91,7 +91,7 @@ func (r *runner[In, Out]) pull(ctx context.Context, cons jetstream.Consumer, lan
 			free <- struct{}{}
 		}
 		if err != nil && ctx.Err() == nil {
-			r.log.Warn("pull", "lane", lane, "error", err)
+			r.log.WarnContext(ctx, "pull", "lane", lane, "error", err)
 			sleep(ctx, pullBackoff)
 		}
 	}
@@ -128,7 +128,7 @@ func (r *runner[In, Out]) pullOnce(ctx context.Context, cons jetstream.Consumer,
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
 		if err != nil {
-			r.log.Error("message without metadata", "subject", msg.Subject(), "error", err)
+			r.log.ErrorContext(ctx, "message without metadata", "subject", msg.Subject(), "error", err)
 			continue
 		}
 		got++
@@ -242,7 +242,7 @@ func (r *runner[In, Out]) process(ctx context.Context, batch []*item[In]) {
 		}
 		ready = append(ready, it)
 	}
-	for hold := holdMin; len(ready) > 0; hold = min(2*hold, holdMax) {
+	for hold := holdFirst; len(ready) > 0; hold = min(2*hold, holdLimit) {
 		var wait time.Duration
 		ready, wait = r.attempt(ctx, ready)
 		if len(ready) == 0 {
@@ -287,7 +287,7 @@ func (r *runner[In, Out]) attempt(ctx context.Context, batch []*item[In]) (waiti
 		spans[i].end(err)
 		outcome, d := tributary.OutcomeOf(err)
 		if outcome == tributary.Waiting && ctx.Err() == nil {
-			r.log.Warn("waiting", "uri", it.head.URI, "document", it.head.Document, "version", it.head.Version, "error", err)
+			r.log.WarnContext(ctx, "waiting", "uri", it.head.URI, "document", it.head.Document, "version", it.head.Version, "error", err)
 			r.host.Metrics.count(r.spec.Name, it.lane, tributary.Waiting)
 			waiting, after = append(waiting, it), max(after, d)
 			continue
@@ -318,7 +318,7 @@ func (r *runner[In, Out]) call(ctx context.Context, batch []*item[In]) []Result[
 func (r *runner[In, Out]) callOnce(ctx context.Context, batch []*item[In]) (results []Result[Out], err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.log.Error("panic", "uri", batch[0].head.URI, "batch", len(batch), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			r.log.ErrorContext(ctx, "panic", "uri", batch[0].head.URI, "batch", len(batch), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic in stage %s: %v", r.spec.Name, p)
 		}
 	}()
@@ -351,7 +351,7 @@ func (r *runner[In, Out]) decode(ctx context.Context, it *item[In]) error {
 }
 
 func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d/2+1) //nolint:gosec // spreads load, guards nothing
+	return d/2 + rand.N(d/2+1)
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -47,7 +47,7 @@ func IsFull(err error) bool {
 //
 //	done      → ack
 //	retry     → nak with a growing delay; after too many attempts as rejected
-//	rejected  → dead letter, then term
+//	→ dead letter, then term
 //	waiting   → nak (only while stopping; else the message is held)
 func (r *runner[In, Out]) settle(ctx context.Context, it *item[In], err error) {
 	defer it.release()
@@ -56,7 +56,7 @@ func (r *runner[In, Out]) settle(ctx context.Context, it *item[In], err error) {
 	if outcome == tributary.Retry && attempts >= r.spec.Attempts {
 		outcome, err = tributary.Rejected, fmt.Errorf("gave up after %d attempts: %w", attempts, err)
 	}
-	if n := int(it.meta.NumDelivered); err != nil && outcome != tributary.Waiting && n >= r.spec.Deliveries { //nolint:gosec // a count of deliveries fits
+	if n := int(it.meta.NumDelivered); err != nil && outcome != tributary.Waiting && n >= r.spec.Deliveries {
 		outcome, err = tributary.Rejected, fmt.Errorf("gave up after %d deliveries: %w", n, err)
 	}
 	r.host.Metrics.count(r.spec.Name, it.lane, outcome)
@@ -73,7 +73,7 @@ func (r *runner[In, Out]) settle(ctx context.Context, it *item[In], err error) {
 		if after == 0 {
 			after = jitter(min(r.spec.RetryDelay<<min(attempts-1, 20), r.spec.MaxDelay))
 		}
-		r.logFailure("retry", it, attempts, err, "after", after)
+		r.logFailure(tributary.Retry, it, attempts, err, "after", after)
 		_ = it.msg.NakWithDelay(after)
 	}
 }
@@ -100,7 +100,7 @@ func (r *runner[In, Out]) after(ctx context.Context, it *item[In]) {
 	ctx = context.WithoutCancel(ctx)
 	if name := it.msg.Headers().Get(HeaderBlob); name != "" {
 		if err := r.host.Blobs.Delete(ctx, name); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
-			r.log.Warn("delete blob", "blob", name, "error", err)
+			r.log.WarnContext(ctx, "delete blob", "blob", name, "error", err)
 		}
 	}
 	if r.hooks.Acked != nil {
@@ -112,7 +112,7 @@ func (r *runner[In, Out]) after(ctx context.Context, it *item[In]) {
 // terminated. A crash in between repeats it under the same id.
 func (r *runner[In, Out]) bury(ctx context.Context, it *item[In], reason error, attempts int) {
 	ctx = context.WithoutCancel(ctx)
-	r.logFailure("rejected", it, attempts, reason)
+	r.logFailure(tributary.Rejected, it, attempts, reason)
 	msg := r.deadLetter(it, reason, attempts)
 	err := r.store(ctx, msg)
 	if err == nil && it.decoded && r.hooks.Refused != nil {
@@ -121,7 +121,7 @@ func (r *runner[In, Out]) bury(ctx context.Context, it *item[In], reason error, 
 		})
 	}
 	if err != nil {
-		r.log.Error("dead letter", "document", it.head.Document, "version", it.head.Version, "error", err)
+		r.log.ErrorContext(ctx, "dead letter", "document", it.head.Document, "version", it.head.Version, "error", err)
 		_ = it.msg.NakWithDelay(jitter(r.spec.MaxDelay / 4))
 		return
 	}
@@ -169,7 +169,7 @@ func (r *runner[In, Out]) publish(ctx context.Context, it *item[In], outs []Out,
 // full it holds on: the input stays in this worker, renewed, and is not
 // delivered again and again.
 func (r *runner[In, Out]) store(ctx context.Context, msg *nats.Msg) error {
-	for hold := holdMin; ; hold = min(2*hold, holdMax) {
+	for hold := holdFirst; ; hold = min(2*hold, holdLimit) {
 		_, err := r.host.JS.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(5))
 		if err == nil {
 			return nil
@@ -178,7 +178,7 @@ func (r *runner[In, Out]) store(ctx context.Context, msg *nats.Msg) error {
 		case IsFull(err):
 			r.host.Metrics.full(r.spec.Name)
 		case errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
-			r.log.Warn("publish", "subject", msg.Subject, "error", err)
+			r.log.WarnContext(ctx, "publish", "subject", msg.Subject, "error", err)
 		default:
 			return err
 		}
@@ -189,9 +189,9 @@ func (r *runner[In, Out]) store(ctx context.Context, msg *nats.Msg) error {
 	}
 }
 
-func (r *runner[In, Out]) logFailure(what string, it *item[In], attempts int, err error, more ...any) {
-	r.log.Warn(what, append([]any{"uri", it.head.URI, "document", it.head.Document, "version", it.head.Version,
-		"lane", it.lane, "attempt", attempts, "error", err}, more...)...)
+func (r *runner[In, Out]) logFailure(what tributary.Outcome, it *item[In], attempts int, err error, more ...any) {
+	r.log.With(more...).Warn("document failed", "outcome", what, "uri", it.head.URI, "document", it.head.Document,
+		"version", it.head.Version, "lane", it.lane, "attempt", attempts, "error", err)
 }
 
 func clip(s string, most int) string {

@@ -55,7 +55,7 @@ func startSpans[In any](ctx context.Context, stage string, batch []*item[In]) ([
 			trace.WithAttributes(
 				attribute.String("tributary.document", it.head.Document),
 				attribute.String("tributary.kb", it.head.KB),
-				attribute.Int64("tributary.version", int64(it.head.Version)), //nolint:gosec // a stream sequence fits
+				attribute.Int64("tributary.version", int64(it.head.Version)),
 				attribute.Int("tributary.batch", len(batch)),
 			))
 		spans[i] = span{ctx: c, Span: s}
