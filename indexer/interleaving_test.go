@@ -108,7 +108,7 @@ func (r *run) abandon() {
 	for _, d := range r.deliveries {
 		for !d.done {
 			d.gate.grant <- crashBefore
-			for range d.gate.ask { //nolint:revive // runs until the worker closes it
+			for range d.gate.ask {
 			}
 			if err := <-d.result; err == nil {
 				r.t.Error("a worker that crashed came to its end")

@@ -56,7 +56,7 @@ func (p *Pipeline) Run(ctx context.Context, names ...string) error {
 		Name: "tributary_change_to_searchable_seconds", Help: "Seconds from the acceptance of a change to its commit.",
 		Buckets: prometheus.ExponentialBuckets(0.01, 2, 16),
 	}, []string{"kb", "lane"})
-	p.Metrics.MustRegister(searchable)
+	p.Metrics.MustRegister(searchable, &LagCollector{Store: p.Store})
 	host := stage.Host{JS: p.Store.JS, Blobs: p.Store.Blobs, Log: p.Log, Metrics: stage.NewMetrics(p.Metrics)}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range names {
@@ -64,6 +64,7 @@ func (p *Pipeline) Run(ctx context.Context, names ...string) error {
 		case Ingest:
 			hooks := hooksFor[tributary.Request](p)
 			hooks.Acked = p.dropContent
+			g.Go(func() error { return p.clean(ctx) })
 			g.Go(func() error {
 				return stage.Run(ctx, host, p.spec(Ingest), outputTo[tributary.Document](Chunk), hooks, stage.OneToMany(p.ingestAndKeep))
 			})

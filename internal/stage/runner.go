@@ -19,8 +19,8 @@ const (
 	pullWait    = 20 * time.Second // life of a pull request that nothing answers
 	pullBackoff = time.Second      // after a pull that failed
 	bulkTurn    = 8                // of so many batches, one prefers the bulk lane
-	holdFirst     = 100 * time.Millisecond
-	holdLimit     = 30 * time.Second
+	holdFirst   = 100 * time.Millisecond
+	holdLimit   = 30 * time.Second
 )
 
 type runner[In Message, Out any] struct {
