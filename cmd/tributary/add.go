@@ -198,9 +198,6 @@ func (a *app) fileJob(file ingest.File, f addFlags) job {
 	}
 	request := f.request(file.URI)
 	return job{uri: file.URI, send: func(ctx context.Context, c client) (tributary.Receipt, error) {
-		if file.Err != nil {
-			return tributary.Receipt{}, unreadable{file.Err}
-		}
 		content, err := os.ReadFile(file.Path)
 		if err != nil {
 			return tributary.Receipt{}, unreadable{err}
