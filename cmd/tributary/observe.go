@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/tributary-kb/tributary/embedder"
 	"github.com/tributary-kb/tributary/internal/config"
 )
 
@@ -76,5 +77,27 @@ func (o *observation) close() {
 	}
 	if o.server != nil {
 		_ = o.server.Close()
+	}
+}
+
+// countEmbedding registers what the embedder costs, and returns the function
+// that counts a call.
+func countEmbedding(reg prometheus.Registerer) func(embedder.Usage) {
+	texts := prometheus.NewCounter(prometheus.CounterOpts{Name: "tributary_embedded_texts_total", Help: "Texts given to the embedding model."})
+	tokens := prometheus.NewCounter(prometheus.CounterOpts{Name: "tributary_embedded_tokens_total", Help: "Tokens of those texts, as far as they are known."})
+	calls := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_embedding_calls_total", Help: "Calls of the embedding model."}, []string{"result"})
+	seconds := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "tributary_embedding_seconds", Help: "Seconds of one call of the embedding model.", Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12),
+	})
+	reg.MustRegister(texts, tokens, calls, seconds)
+	return func(u embedder.Usage) {
+		result := "ok"
+		if u.Err != nil {
+			result = "error"
+		}
+		texts.Add(float64(u.Texts))
+		tokens.Add(float64(u.Tokens))
+		calls.WithLabelValues(result).Inc()
+		seconds.Observe(u.Seconds)
 	}
 }

@@ -156,7 +156,7 @@ func (p *plant) parts() pipeline.Parts {
 		Blobs:  func(ctx context.Context, ref string) ([]byte, error) { return p.store.Blobs.GetBytes(ctx, ref) },
 		Kept:   p.store.Kept,
 	}
-	stage := embedder.Stage{Model: p.model, Base: p.store.Registry.Get}
+	stage := embedder.Stage{Model: p.model, Base: p.store.Registry.Get, OnCall: countEmbedding(p.metrics)}
 	x := &indexer.Indexer{
 		Store: p.index, Records: p.store.Registry,
 		Conflict: func(err error) bool { return errors.Is(err, registry.ErrConflict) },

@@ -52,6 +52,7 @@ var varies = []string{"score", "seconds", "changed", "id", "accepted", "committe
 func steady(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
+		delete(v, "dropped") // there if a sweep is just under way
 		for k, x := range v {
 			if slices.Contains(varies, k) {
 				v[k] = "varies"

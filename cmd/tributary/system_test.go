@@ -70,13 +70,14 @@ func newSystem(t testing.TB, options ...systemOption) *system {
 	for _, o := range options {
 		o(s)
 	}
+	s.kb = s.cfg.KB
 	s.server = testenv.NATSServer(t)
 	s.nc = testenv.Connect(t, s.server)
 	s.Client = api.NewClient(s.nc, s.kb)
 	s.start(stageNames()...)
 	t.Cleanup(func() {
 		s.stop()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
 		if err := s.plant.index.DropCollection(ctx, s.kb); err != nil {
 			t.Error(err)
