@@ -123,7 +123,8 @@ func (p *plant) runWith(ctx context.Context, parts pipeline.Parts, stages []stri
 		services = append(services, s)
 	}
 	stream := slices.DeleteFunc(slices.Clone(stages), func(s string) bool { return s == pipeline.Query })
-	pipe := &pipeline.Pipeline{Store: p.store, Parts: parts, Loads: p.loads(), Log: p.log, Metrics: p.metrics}
+	pipe := &pipeline.Pipeline{Store: p.store, Parts: parts, Loads: p.loads(), Log: p.log, Metrics: p.metrics,
+		Concurrency: p.cfg.Stages.Concurrency.Query}
 	err := pipe.Run(ctx, stream...)
 	if err == nil {
 		<-ctx.Done() // the query service runs on without a stage

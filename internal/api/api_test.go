@@ -29,7 +29,7 @@ func check(t testing.TB, err error) {
 }
 
 func config(name string) api.Config {
-	return api.Config{Name: name, Version: "1.0.0", Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}
+	return api.Config{Name: name, Version: "1.0.0", Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Concurrency: 16}
 }
 
 // intake starts the service that accepts documents, with a request stream

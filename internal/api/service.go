@@ -19,12 +19,9 @@ import (
 	"github.com/tributary-kb/tributary/internal/stage"
 )
 
-// maxConcurrent bounds the requests that one service handles at once, and
-// maxQueued those that wait behind them; more are told to come back.
-const (
-	maxConcurrent = 64
-	maxQueued     = 1024
-)
+// maxQueued bounds the requests that wait behind those that are handled; more
+// are told to come back.
+const maxQueued = 1024
 
 // A Service answers requests until it is closed.
 type Service struct {
@@ -63,11 +60,12 @@ type Config struct {
 	Version     string // semantic version of the program
 	Log         *slog.Logger
 	Metrics     prometheus.Registerer // may be shared by several services of a process
+	Concurrency int                   // requests handled at once, at least 1
 }
 
 func newService(nc *nats.Conn, cfg Config) (*Service, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Service{nc: nc, log: cfg.Log, ctx: ctx, cancel: cancel, slots: make(chan struct{}, maxConcurrent)}
+	s := &Service{nc: nc, log: cfg.Log, ctx: ctx, cancel: cancel, slots: make(chan struct{}, max(cfg.Concurrency, 1))}
 	s.metrics = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "tributary_request_seconds", Help: "Seconds to answer a request of the protocol, by code (200 is success).",
 		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),

@@ -236,7 +236,11 @@ func (r *runner[In, Out]) giveBack(queue <-chan *item[In]) {
 func (r *runner[In, Out]) process(ctx context.Context, batch []*item[In]) {
 	ready := batch[:0:0]
 	for _, it := range batch {
-		if err := r.decode(ctx, it); err != nil {
+		err := r.decode(ctx, it)
+		if err == nil && it.meta.NumDelivered > uint64(r.spec.Deliveries) {
+			err = tributary.Rejectf("delivered %d times and never handled to an end: it may be what kills its workers", it.meta.NumDelivered)
+		}
+		if err != nil {
 			r.settle(ctx, it, err)
 			continue
 		}

@@ -111,7 +111,8 @@ func (r *runner[In, Out]) after(ctx context.Context, it *item[In]) {
 // bury makes a dead letter of a message: stored first, then told, then
 // terminated. A crash in between repeats it under the same id.
 func (r *runner[In, Out]) bury(ctx context.Context, it *item[In], reason error, attempts int) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
 	r.logFailure(tributary.Rejected, it, attempts, reason)
 	msg := r.deadLetter(it, reason, attempts)
 	err := r.store(ctx, msg)

@@ -239,6 +239,25 @@ func TestAFailureIsTriedAgainAndThenRefused(t *testing.T) {
 	}
 }
 
+func TestAMessageThatKillsItsWorkersIsRefusedUnheard(t *testing.T) {
+	b := newBench(t)
+	b.send(head(tributary.LaneLive, "poison"), nil)
+	cons, err := b.js.Consumer(t.Context(), "one", stage.ConsumerName("one", tributary.LaneLive))
+	check(t, err)
+	for range 3 { // workers that died with it
+		msg, err := cons.Next(jetstream.FetchContext(t.Context()))
+		check(t, err)
+		check(t, msg.Nak())
+		b.signal("-NAK")
+	}
+	b.start(stage.Spec{Deliveries: 3}, stage.Hooks[in]{}, stage.OneToMany(func(context.Context, in, func(out) error) error {
+		t.Error("it was handled")
+		return nil
+	}))
+	b.signal("+TERM")
+	b.received("dead", 1)
+}
+
 func TestARetryWaitsAsLongAsTheHandlerAsks(t *testing.T) {
 	b := newBench(t)
 	b.send(head(tributary.LaneLive, "a"), nil)
