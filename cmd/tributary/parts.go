@@ -123,8 +123,7 @@ func (p *plant) runWith(ctx context.Context, parts pipeline.Parts, stages []stri
 		services = append(services, s)
 	}
 	stream := slices.DeleteFunc(slices.Clone(stages), func(s string) bool { return s == pipeline.Query })
-	pipe := &pipeline.Pipeline{Store: p.store, Parts: parts, Loads: p.loads(), Log: p.log, Metrics: p.metrics,
-		Concurrency: p.cfg.Stages.Concurrency.Query}
+	pipe := &pipeline.Pipeline{Store: p.store, Parts: parts, Loads: p.loads(), Log: p.log, Metrics: p.metrics}
 	err := pipe.Run(ctx, stream...)
 	if err == nil {
 		<-ctx.Done() // the query service runs on without a stage
@@ -210,7 +209,8 @@ func (p *plant) ensureCollections(ctx context.Context, in []tributary.Embedded) 
 }
 
 func (p *plant) service(name, description string) api.Config {
-	return api.Config{Name: name, Description: description, Version: protocolVersion, Log: p.log, Metrics: p.metrics}
+	return api.Config{Name: name, Description: description, Version: protocolVersion, Log: p.log, Metrics: p.metrics,
+		Concurrency: p.cfg.Stages.Concurrency.Query}
 }
 
 // protocolVersion is the version of the protocol that the services speak.

@@ -56,9 +56,6 @@ func (r *runner[In, Out]) settle(ctx context.Context, it *item[In], err error) {
 	if outcome == tributary.Retry && attempts >= r.spec.Attempts {
 		outcome, err = tributary.Rejected, fmt.Errorf("gave up after %d attempts: %w", attempts, err)
 	}
-	if n := int(it.meta.NumDelivered); err != nil && outcome != tributary.Waiting && n >= r.spec.Deliveries {
-		outcome, err = tributary.Rejected, fmt.Errorf("gave up after %d deliveries: %w", n, err)
-	}
 	r.host.Metrics.count(r.spec.Name, it.lane, outcome)
 	switch outcome {
 	case tributary.Done:

@@ -97,7 +97,7 @@ type Spec struct {
 	Workers    int           // batches handled at once [1]; one more is kept for the live lane
 	Batch      int           // messages in a batch at most [1]
 	Attempts   int           // failures of one message before it becomes a dead letter [5]
-	Deliveries int           // deliveries before it becomes one even without a failure: it kills its workers [100]
+	Deliveries int           // deliveries before it becomes one unheard: it may kill its workers [100]
 	Timeout    time.Duration // for one call of the handler [10 min]
 	RetryDelay time.Duration // before the second attempt, doubled for each further one, with jitter [1 s]
 	MaxDelay   time.Duration // the bound of that growth [2 min]
