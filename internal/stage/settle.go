@@ -70,7 +70,7 @@ func (r *runner[In, Out]) settle(ctx context.Context, it *item[In], err error) {
 		if after == 0 {
 			after = jitter(min(r.spec.RetryDelay<<min(attempts-1, 20), r.spec.MaxDelay))
 		}
-		r.logFailure(tributary.Retry, it, attempts, err, "after", after)
+		r.logFailure(tributary.Retry, it, attempts, err, "after", after.String())
 		_ = it.msg.NakWithDelay(after)
 	}
 }
@@ -188,7 +188,7 @@ func (r *runner[In, Out]) store(ctx context.Context, msg *nats.Msg) error {
 }
 
 func (r *runner[In, Out]) logFailure(what tributary.Outcome, it *item[In], attempts int, err error, more ...any) {
-	r.log.With(more...).Warn("document failed", "outcome", what, "uri", it.head.URI, "document", it.head.Document,
+	r.log.With(more...).Warn("document failed", "outcome", what.String(), "uri", it.head.URI, "document", it.head.Document,
 		"version", it.head.Version, "lane", it.lane, "attempt", attempts, "error", err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weaviate/weaviate/entities/models"
 
@@ -85,6 +86,9 @@ func (s *Store) EnsureCollection(ctx context.Context, kb string, c Collection) e
 	if tributary.CodeOf(err) == tributary.CodeNotFound {
 		stored, err = s.create(ctx, kb, c.settings())
 	}
+	if err == nil {
+		err = s.awaitIndex(ctx, kb)
+	}
 	if err != nil {
 		return err
 	}
@@ -110,6 +114,31 @@ func (c Collection) compare(kb string, stored Settings) error {
 		return &MismatchError{KB: kb, Stored: stored, Configured: want}
 	}
 	return nil
+}
+
+// awaitIndex waits until the collection of kb can be written to, which is a
+// moment after its schema can be read. It asks once for each collection.
+func (s *Store) awaitIndex(ctx context.Context, kb string) error {
+	if _, known := s.usable.Load(kb); known {
+		return nil
+	}
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		_, err := s.Count(ctx, kb)
+		if err == nil {
+			s.usable.Store(kb, true)
+			return nil
+		}
+		if outcome, _ := tributary.OutcomeOf(err); outcome != tributary.Waiting && tributary.CodeOf(err) != tributary.CodeNotFound {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return away(ctx, fmt.Sprintf("wait for the collection of knowledge base %q", kb), ctx.Err())
+		case <-timer.C:
+		}
+	}
 }
 
 // create makes the collection, or finds that somebody else just did, and
@@ -163,6 +192,7 @@ func (s *Store) DropCollection(ctx context.Context, kb string) error {
 	if err != nil {
 		return err
 	}
+	s.usable.Delete(kb)
 	if err := s.client.Schema().ClassDeleter().WithClassName(class).Do(ctx); err != nil && statusOf(err) != http.StatusNotFound {
 		return classify(ctx, fmt.Sprintf("drop the collection of knowledge base %q", kb), err)
 	}

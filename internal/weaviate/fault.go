@@ -24,6 +24,7 @@ var passing = []string{
 	"429 Too many requests",
 	"store is read-only",
 	"not enough memory",
+	"could not find index for class", // it was created a moment ago
 }
 
 // classify wraps the error of a call to the client with what was done, and

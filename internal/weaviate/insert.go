@@ -168,6 +168,9 @@ func (s *Store) acquire(ctx context.Context, act string) error {
 
 func (s *Store) release() { <-s.slots }
 
+// maxReported is how many refused objects of a batch an error names.
+const maxReported = 3
+
 func (s *Store) insertBatch(ctx context.Context, act string, batch []*models.Object) error {
 	results, err := s.client.Batch().ObjectsBatcher().WithObjects(batch...).Do(ctx)
 	if err != nil {
@@ -185,6 +188,9 @@ func (s *Store) insertBatch(ctx context.Context, act string, batch []*models.Obj
 	}
 	if len(errs) == 0 {
 		return nil
+	}
+	if more := len(errs) - maxReported; more > 0 {
+		errs = append(errs[:maxReported], fmt.Errorf("and %d more", more))
 	}
 	return classify(ctx, act, errors.Join(errs...))
 }

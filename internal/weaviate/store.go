@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	client "github.com/weaviate/weaviate-go-client/v4/weaviate"
@@ -61,6 +62,7 @@ type Store struct {
 	client    *client.Client
 	transport *http.Transport
 	slots     chan struct{} // one per insert batch under way
+	usable    sync.Map      // knowledge bases whose collection has been seen at work
 }
 
 // Open connects to the server and returns as soon as it is known to be ready;
