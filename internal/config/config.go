@@ -59,7 +59,7 @@ type NATS struct {
 	// Replicas of every stream and bucket, 1 to 5. The server inside `up` has
 	// one; a cluster may have more.
 	Replicas int `yaml:"replicas"`
-	// MaxStoreBytes bounds what the server inside `up` stores; 0 means half of
+	// MaxStoreBytes bounds what the server inside `up` stores; 0 means 80 % of
 	// the space that is free when it starts.
 	MaxStoreBytes int64 `yaml:"max_store_bytes"`
 	// MaxStageBytes bounds what may wait for one stage, in every lane together.
