@@ -242,7 +242,7 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	}
 	auditor := &pipeline.Auditor{
 		Store: p.store, Scan: p.index.ScanVectors, Objects: p.index.Objects, Unindexed: p.index.Unindexed,
-		Sweep: p.index.Sweep, Drop: p.index.DropCollection, Replay: p.replay,
+		Remove: p.index.Remove, Drop: p.index.DropCollection, Replay: p.replay,
 	}
 	return api.ServeAnswers(p.nc, p.service("tributary-query", "answers from the documents"), api.Answers{
 		Search: w.Search, Ask: w.Ask, Show: w.Show, Await: records.Await,

@@ -20,8 +20,8 @@ type Auditor struct {
 	// Unindexed returns the ids of those objects that are stored and that the
 	// index does not find.
 	Unindexed func(ctx context.Context, kb string, objects []tributary.Object) ([]string, error)
-	// Sweep deletes a document's objects up to a birth, but those to keep.
-	Sweep func(ctx context.Context, kb, document string, birth uint64, keep []string) (int, error)
+	// Remove deletes single objects, whatever indexes they are missing from.
+	Remove func(ctx context.Context, kb string, ids []string) (int, error)
 	// Drop deletes everything that the index holds of a knowledge base.
 	Drop func(ctx context.Context, kb string) error
 	// Replay publishes the kept version of a document again.
@@ -34,7 +34,7 @@ const auditSlice = 200
 // Verify sends what it finds, and a summary at the end.
 func (a *Auditor) Verify(ctx context.Context, kb string, req tributary.VerifyRequest, send func(tributary.Finding) error) error {
 	v := &verification{Auditor: a, kb: kb, repair: req.Repair, send: send,
-		records: map[string]tributary.Record{}, seen: map[string]bool{}, damaged: map[string]map[string]bool{}, orphaned: map[string]uint64{}, unknown: map[string][]tributary.Object{}}
+		records: map[string]tributary.Record{}, seen: map[string]bool{}, damaged: map[string]map[string]bool{}, orphaned: map[string][]string{}, unknown: map[string][]tributary.Object{}}
 	// Objects first: what is committed in between is then known to no scan,
 	// but its record is.
 	if err := a.Scan(ctx, kb, v.object(ctx)); err != nil && tributary.CodeOf(err) != tributary.CodeNotFound {
@@ -62,7 +62,7 @@ type verification struct {
 	records  map[string]tributary.Record   // as first seen; asked again before anything is said
 	seen     map[string]bool               // chunks that are stored
 	damaged  map[string]map[string]bool    // documents to index again, and which chunks are at fault
-	orphaned map[string]uint64             // documents to sweep, up to which birth
+	orphaned map[string][]string           // chunks to delete, by document
 	unknown  map[string][]tributary.Object // of births of which nothing is settled
 
 	documents, chunks, objects, problems int
@@ -151,7 +151,7 @@ func (v *verification) abandoned(ctx context.Context) error {
 }
 
 func (v *verification) orphan(rec tributary.Record, o tributary.Object) error {
-	v.orphaned[o.Document] = max(v.orphaned[o.Document], o.Birth)
+	v.orphaned[o.Document] = append(v.orphaned[o.Document], o.ID)
 	if rec.URI == "" {
 		rec.URI, rec.Document = o.URI, o.Document
 	}
@@ -231,21 +231,18 @@ func (v *verification) found(kind tributary.FindingKind, rec tributary.Record, c
 	return v.send(f)
 }
 
-// mend sweeps orphans, and indexes damaged documents again.
+// mend deletes orphans, and indexes damaged documents again.
 func (v *verification) mend(ctx context.Context) error {
 	if !v.repair {
 		return nil
 	}
-	for document, birth := range v.orphaned {
+	for document, ids := range v.orphaned {
 		rec, err := v.Store.Registry.Get(ctx, v.kb, document)
 		if err != nil {
 			return err
 		}
-		keep := make([]string, 0, len(rec.Chunks()))
-		for _, c := range rec.Chunks() {
-			keep = append(keep, c.ID)
-		}
-		if _, err := v.Sweep(ctx, v.kb, document, birth, keep); err != nil {
+		ids = slices.DeleteFunc(ids, func(id string) bool { return rec.Find(id) >= 0 })
+		if _, err := v.Remove(ctx, v.kb, ids); err != nil {
 			return err
 		}
 	}
