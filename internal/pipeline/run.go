@@ -56,10 +56,7 @@ func (p *Pipeline) Run(ctx context.Context, names ...string) error {
 		Name: "tributary_change_to_searchable_seconds", Help: "Seconds from the acceptance of a change to its commit.",
 		Buckets: prometheus.ExponentialBuckets(0.01, 2, 16),
 	}, []string{"kb", "lane"})
-	embedded := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "tributary_chunks_embedded_total", Help: "Chunks that got a vector; the others of a document kept the one they had.",
-	}, []string{"kb"})
-	p.Metrics.MustRegister(searchable, embedded, &LagCollector{Store: p.Store})
+	p.Metrics.MustRegister(searchable, &LagCollector{Store: p.Store})
 	host := stage.Host{JS: p.Store.JS, Blobs: p.Store.Blobs, Log: p.Log, Metrics: stage.NewMetrics(p.Metrics)}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range names {
@@ -77,7 +74,7 @@ func (p *Pipeline) Run(ctx context.Context, names ...string) error {
 			})
 		case Embed:
 			g.Go(func() error {
-				return stage.Run(ctx, host, p.spec(Embed), outputTo[tributary.Embedded](Index), hooksFor[tributary.Chunked](p), stage.Batch(p.countedEmbed(embedded)))
+				return stage.Run(ctx, host, p.spec(Embed), outputTo[tributary.Embedded](Index), hooksFor[tributary.Chunked](p), stage.Batch(p.Parts.Embed))
 			})
 		case Index:
 			g.Go(func() error {
@@ -123,20 +120,6 @@ func (p *Pipeline) dropContent(ctx context.Context, in tributary.Request) {
 	}
 	if err := p.Store.Blobs.Delete(ctx, in.ContentRef); err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
 		p.Log.WarnContext(ctx, "delete content", "uri", in.URI, "ref", in.ContentRef, "error", err)
-	}
-}
-
-func (p *Pipeline) countedEmbed(embedded *prometheus.CounterVec) func(context.Context, []tributary.Chunked) ([]tributary.Embedded, error) {
-	return func(ctx context.Context, in []tributary.Chunked) ([]tributary.Embedded, error) {
-		out, err := p.Parts.Embed(ctx, in)
-		for _, doc := range out {
-			for _, c := range doc.Chunks {
-				if c.Vector != nil {
-					embedded.WithLabelValues(doc.KB).Inc()
-				}
-			}
-		}
-		return out, err
 	}
 }
 
