@@ -238,7 +238,7 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	}
 	observer := &pipeline.Observer{
 		Store: p.store, NC: p.nc, Version: buildVersion().Version, IndexVersion: p.index.Version, Objects: p.index.Count,
-		Health: p.health, Check: p.checkCollection,
+		Health: p.health, Check: p.checkCollection, LateKeywords: p.index.LateKeywords,
 	}
 	auditor := &pipeline.Auditor{
 		Store: p.store, Scan: p.index.ScanVectors, Objects: p.index.Objects, Unindexed: p.index.Unindexed,

@@ -221,6 +221,7 @@ func TestStatusNamesAStageThatNobodyWorksOn(t *testing.T) {
 	o := &Observer{
 		Store: s, NC: s.JS.Conn(), IndexVersion: func(context.Context) (string, error) { return "", errors.New("connection refused") },
 		Objects: func(context.Context, string) (int, error) { return 0, nil }, Check: func(context.Context, string) error { return nil },
+		LateKeywords: func(context.Context, string) (bool, error) { return false, nil },
 	}
 	rep, err := o.Status(t.Context())
 	check(t, err)

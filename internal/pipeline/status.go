@@ -32,6 +32,8 @@ type Observer struct {
 	Objects func(ctx context.Context, kb string) (int, error)
 	// Check says why a knowledge base cannot be searched as configured.
 	Check func(ctx context.Context, kb string) error
+	// LateKeywords says that a knowledge base finds new words only later.
+	LateKeywords func(ctx context.Context, kb string) (bool, error)
 	// Health returns what else is wrong in this process, nil if nothing.
 	Health func() error
 }
@@ -141,6 +143,12 @@ func (o *Observer) kbs(ctx context.Context, rep *tributary.StatusReply) error {
 		}
 		if err := o.Check(ctx, name); err != nil && rep.Weaviate != "" {
 			rep.Problems = append(rep.Problems, tributary.Problem{What: err.Error(), Do: fmt.Sprintf("run `tributary reindex --kb %s`, or configure the former embedder", name)})
+		}
+		if late, err := o.LateKeywords(ctx, name); late && err == nil {
+			rep.Problems = append(rep.Problems, tributary.Problem{
+				What: fmt.Sprintf("knowledge base %s: this Weaviate ranks keywords wrongly for up to a minute after a change", name),
+				Do:   fmt.Sprintf("set USE_INVERTED_SEARCHABLE=false on the server, restart it, and run `tributary reindex --kb %s`", name),
+			})
 		}
 		if st.Objects < st.Chunks && rep.Weaviate != "" {
 			rep.Problems = append(rep.Problems, tributary.Problem{
