@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/tributary-kb/tributary/embedder"
+)
+
+// Names of the sections.
+const (
+	sectionThroughput = "throughput"
+	sectionCPU        = "cpu"
+	sectionFreshness  = "freshness"
+	sectionQuery      = "query"
+	sectionMemory     = "memory"
+	sectionReadd      = "readd"
+)
+
+// A section is one figure: a heading of the page. Its text is written from
+// what was measured, which is more than one section may show.
+type section struct {
+	name, does, title string
+	text              func(*results) string
+}
+
+// sections stand in the order of the page.
+var sections = []section{
+	{sectionThroughput, "chunks a second, against Weaviate's own import rate", "Throughput", throughputText},
+	{sectionCPU, "CPU seconds per 1,000 chunks, by process", "CPU", cpuText},
+	{sectionFreshness, "time from add to the first hit, when idle", "From add to the first hit", freshnessText},
+	{sectionQuery, "search through NATS, against the bare Weaviate query", "Queries", queryText},
+	{sectionMemory, "memory of each process", "Memory", memoryText},
+	{sectionReadd, "the whole corpus once more, unchanged", "Adding the same again", readdText},
+}
+
+// results are what was measured; what no chosen section needs stays zero.
+type results struct {
+	environment  environment
+	load         loadResult
+	bare         importResult
+	edits, added freshnessResult
+	query        queryResult
+	idle, loaded memoryResult
+	again        readdResult
+}
+
+// A bench measures one system after the other.
+type bench struct {
+	opts     options
+	progress io.Writer
+	dir      string // temporary
+	binary   string // the program
+	model    embedder.Model
+	corpus   corpus
+	results  results
+}
+
+// measure runs what the chosen sections need and returns their text.
+func measure(ctx context.Context, opts options, progress io.Writer) (_ string, err error) {
+	b := &bench{opts: opts, progress: progress}
+	if b.dir, err = os.MkdirTemp("", "tributary-bench-"); err != nil {
+		return "", fmt.Errorf("temporary folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if err := b.prepare(ctx); err != nil {
+		return "", err
+	}
+	objects, err := b.measureLoaded(ctx)
+	if err != nil {
+		return "", err
+	}
+	if b.wants(sectionThroughput, sectionCPU) {
+		if err := b.measureImport(ctx, objects); err != nil {
+			return "", err
+		}
+	}
+	return b.page(), nil
+}
+
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if _, err := os.Stat("go.mod"); err != nil {
+		return fmt.Errorf("run it from the project's folder: %w", err)
+	}
+	if b.results.environment, err = readEnvironment(); err != nil {
+		return err
+	}
+	if b.results.environment.busy() {
+		b.say("the load average is %s: figures from a busy machine mean little", b.results.environment.load)
+	}
+	if b.binary = b.opts.program; b.binary == "" {
+		b.say("building the program")
+		if b.binary, err = build(ctx, b.dir); err != nil {
+			return err
+		}
+	}
+	b.say("collecting documents")
+	if b.corpus, err = readCorpus(ctx, b.dir, b.opts.docs); err != nil {
+		return err
+	}
+	b.model, err = embedder.New(embedder.Config{}) // as the system that is measured
+	return err
+}
+
+// wants reports whether any of the sections was chosen.
+func (b *bench) wants(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(b.opts.sections, name) })
+}
+
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.progress, "bench: "+format+"\n", args...)
+}
