@@ -1,6 +1,7 @@
 package tributary
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -177,13 +178,16 @@ func (v Vector) MarshalJSON() ([]byte, error) {
 	for i, x := range v {
 		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(x))
 	}
-	return json.Marshal(base64.StdEncoding.EncodeToString(raw))
+	out := make([]byte, 0, base64.StdEncoding.EncodedLen(len(raw))+2)
+	out = append(out, '"')
+	out = base64.StdEncoding.AppendEncode(out, raw) // nothing in base64 needs escaping
+	return append(out, '"'), nil
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (v *Vector) UnmarshalJSON(data []byte) error {
-	var raw []byte
-	if err := json.Unmarshal(data, &raw); err != nil {
+	raw, err := fromBase64(data)
+	if err != nil {
 		return fmt.Errorf("vector: %w", err)
 	}
 	if raw == nil {
@@ -199,6 +203,18 @@ func (v *Vector) UnmarshalJSON(data []byte) error {
 	}
 	*v = out
 	return nil
+}
+
+// fromBase64 reads a JSON string of base64, or null. Vectors are most of the
+// bytes between stages, so the usual form does not pass through the decoder of
+// JSON twice.
+func fromBase64(data []byte) ([]byte, error) {
+	if n := len(data); n >= 2 && data[0] == '"' && data[n-1] == '"' && bytes.IndexByte(data, '\\') < 0 {
+		return base64.StdEncoding.AppendDecode([]byte{}, data[1:n-1])
+	}
+	var raw []byte
+	err := json.Unmarshal(data, &raw)
+	return raw, err
 }
 
 // Check reports why v cannot be stored as a vector of dim components.

@@ -40,6 +40,8 @@ package indexer
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/tributary-kb/tributary"
@@ -93,30 +95,62 @@ func (x *Indexer) Index(ctx context.Context, in []tributary.Embedded) ([]tributa
 	commits := make([]tributary.Commit, len(in))
 	failed := tributary.BatchError{}
 	attempts := make([]*attempt, len(in))
-	for i := range in {
-		a, err := x.prepare(ctx, in[i])
-		if err != nil {
-			failed[i] = err
-			continue
-		}
-		attempts[i] = a
-	}
+	each(failed, len(in), func(i int) (err error) {
+		attempts[i], err = x.prepare(ctx, in[i])
+		return err
+	})
 	x.writeAll(ctx, attempts, failed)
-	for i, a := range attempts {
-		if failed[i] != nil {
-			continue
-		}
-		commit, err := x.finish(ctx, a)
-		if err != nil {
-			failed[i] = err
-			continue
-		}
-		commits[i] = commit
-	}
+	each(failed, len(in), func(i int) (err error) {
+		commits[i], err = x.finish(ctx, attempts[i])
+		return err
+	})
 	if len(failed) > 0 {
 		return commits, failed
 	}
 	return commits, nil
+}
+
+// atOnce is how many documents of a batch read or move their records at once.
+// Each waits for the registry's disk; the waits add up unless they overlap.
+const atOnce = 8
+
+// each calls do for the items that have not failed, some at once, and notes
+// the errors. Items of one document may meet: that is what the compare-and-set
+// is for.
+func each(failed tributary.BatchError, n int, do func(i int) error) {
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		slots = make(chan struct{}, atOnce)
+	)
+	for i := range n {
+		if mu.Lock(); failed[i] != nil {
+			mu.Unlock()
+			continue
+		}
+		mu.Unlock()
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := contained(do, i); err != nil {
+				mu.Lock()
+				failed[i] = err
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// contained calls do and makes an error of a panic, which in a goroutine of
+// our own would end the process.
+func contained(do func(i int) error, i int) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return do(i)
 }
 
 // writeAll writes the objects of all attempts of a knowledge base together.

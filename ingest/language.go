@@ -30,8 +30,22 @@ func languageCode(tag string) string {
 // from more than the window.
 const (
 	minLanguageLetters = 200
-	languageWindow     = 3 << 10
+	languageWindow     = 1 << 10
 )
+
+// candidates are the languages that detection tells apart in scripts that
+// several share: those written by many, since every further one costs time and
+// is mistaken for another now and then. Languages with a script of their own
+// are known by it.
+var candidates = whatlanggo.Options{Whitelist: map[whatlanggo.Lang]bool{
+	whatlanggo.Eng: true, whatlanggo.Deu: true, whatlanggo.Fra: true, whatlanggo.Spa: true, whatlanggo.Por: true,
+	whatlanggo.Ita: true, whatlanggo.Nld: true, whatlanggo.Swe: true, whatlanggo.Dan: true, whatlanggo.Nob: true,
+	whatlanggo.Fin: true, whatlanggo.Pol: true, whatlanggo.Ces: true, whatlanggo.Hun: true, whatlanggo.Ron: true,
+	whatlanggo.Tur: true, whatlanggo.Vie: true, whatlanggo.Ind: true,
+	whatlanggo.Rus: true, whatlanggo.Ukr: true, whatlanggo.Bul: true, whatlanggo.Srp: true, whatlanggo.Bel: true,
+	whatlanggo.Arb: true, whatlanggo.Pes: true, whatlanggo.Urd: true, whatlanggo.Heb: true, whatlanggo.Ydd: true,
+	whatlanggo.Hin: true, whatlanggo.Mar: true, whatlanggo.Nep: true, whatlanggo.Amh: true,
+}}
 
 // detectLanguage guesses the language of text, "" unless the guess is
 // reliable and the text long enough to tell.
@@ -48,7 +62,7 @@ func detectLanguage(text string) string {
 	if letters < minLanguageLetters {
 		return ""
 	}
-	info := whatlanggo.Detect(text)
+	info := whatlanggo.DetectWithOptions(text, candidates)
 	if !info.IsReliable() {
 		return ""
 	}
