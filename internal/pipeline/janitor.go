@@ -32,9 +32,9 @@ func (p *Pipeline) clean(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			p.Log.Warn("clean the blob store", "error", err)
+			p.Log.WarnContext(ctx, "clean the blob store", "error", err)
 		case n > 0:
-			p.Log.Info("cleaned the blob store", "removed", n)
+			p.Log.InfoContext(ctx, "cleaned the blob store", "removed", n)
 		}
 		select {
 		case <-ctx.Done():
