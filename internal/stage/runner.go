@@ -55,11 +55,15 @@ func (r *runner[In, Out]) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stage %s: consumer of lane %s: %w", r.spec.Name, lane, err)
 		}
+		doubt, err := newDoubt(ctx, r.host.JS, r.spec.Stream, cons.CachedInfo().Config.MaxAckPending)
+		if err != nil {
+			return fmt.Errorf("stage %s: %w", r.spec.Name, err)
+		}
 		wait := cons.CachedInfo().Config.AckWait
 		places := 2 * r.spec.Workers * r.spec.Batch
 		queue := make(chan *item[In], places)
 		lanes[lane] = queue
-		pulling.Go(func() { r.pull(ctx, cons, lane, places, wait, queue) })
+		pulling.Go(func() { r.pull(ctx, cons, doubt, lane, places, wait, queue) })
 	}
 	live, bulk := lanes[tributary.LaneLive], lanes[tributary.LaneBulk]
 	for range r.spec.Workers {
@@ -76,7 +80,7 @@ func (r *runner[In, Out]) run(ctx context.Context) error {
 
 // pull keeps at most places messages of one lane in this process, all of them
 // renewed from the moment they arrive.
-func (r *runner[In, Out]) pull(ctx context.Context, cons jetstream.Consumer, lane tributary.Lane, places int, wait time.Duration, queue chan<- *item[In]) {
+func (r *runner[In, Out]) pull(ctx context.Context, cons jetstream.Consumer, doubt *doubt, lane tributary.Lane, places int, wait time.Duration, queue chan<- *item[In]) {
 	free := make(chan struct{}, places)
 	for range places {
 		free <- struct{}{}
@@ -86,7 +90,7 @@ func (r *runner[In, Out]) pull(ctx context.Context, cons jetstream.Consumer, lan
 		if n == 0 {
 			return
 		}
-		got, err := r.pullOnce(ctx, cons, lane, n, wait, free, queue)
+		got, err := r.pullOnce(ctx, cons, doubt, lane, n, wait, free, queue)
 		for range n - got {
 			free <- struct{}{}
 		}
@@ -115,17 +119,23 @@ func takePlaces(ctx context.Context, free <-chan struct{}) int {
 	}
 }
 
-func (r *runner[In, Out]) pullOnce(ctx context.Context, cons jetstream.Consumer, lane tributary.Lane, n int, wait time.Duration, free chan<- struct{}, queue chan<- *item[In]) (got int, err error) {
-	pullCtx, cancel := context.WithTimeout(ctx, pullWait)
-	defer cancel()
-	batch, err := cons.Fetch(n, jetstream.FetchContext(pullCtx))
+func (r *runner[In, Out]) pullOnce(ctx context.Context, cons jetstream.Consumer, doubt *doubt, lane tributary.Lane, n int, wait time.Duration, free chan<- struct{}, queue chan<- *item[In]) (got int, err error) {
+	messages, err := cons.Messages(jetstream.PullMaxMessages(n), jetstream.StopAfter(n), jetstream.PullExpiry(pullWait))
 	if err != nil {
-		if pullCtx.Err() != nil {
-			return 0, nil
-		}
 		return 0, err
 	}
-	for msg := range batch.Messages() {
+	defer messages.Stop()
+	// A pull that is given up drops what the server has sent already, and
+	// nobody gets that before its deadline; one that is drained does not.
+	defer context.AfterFunc(ctx, messages.Drain)()
+	for got < n {
+		msg, err := messages.Next()
+		if errors.Is(err, jetstream.ErrMsgIteratorClosed) && ctx.Err() != nil {
+			return got, nil
+		}
+		if err != nil {
+			return got, err
+		}
 		meta, err := msg.Metadata()
 		if err != nil {
 			r.log.ErrorContext(ctx, "message without metadata", "subject", msg.Subject(), "error", err)
@@ -133,16 +143,13 @@ func (r *runner[In, Out]) pullOnce(ctx context.Context, cons jetstream.Consumer,
 		}
 		got++
 		head, _ := ParseSubject(msg.Subject())
-		it := &item[In]{msg: msg, meta: meta, lane: lane, head: head, redelivery: meta.NumDelivered > 1}
+		it := &item[In]{msg: msg, meta: meta, lane: lane, head: head, redelivery: doubt.covers(ctx, meta)}
 		stop := renew(msg, wait/3)
 		it.release = sync.OnceFunc(func() {
 			stop()
 			free <- struct{}{}
 		})
 		queue <- it // never blocks: it has as many places as may be out
-	}
-	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-		return got, err
 	}
 	return got, nil
 }
@@ -225,7 +232,7 @@ func (r *runner[In, Out]) giveBack(queue <-chan *item[In]) {
 		select {
 		case it := <-queue:
 			it.release()
-			_ = it.msg.Nak()
+			r.handBack(it)
 		default:
 			return
 		}
@@ -259,7 +266,7 @@ func (r *runner[In, Out]) process(ctx context.Context, batch []*item[In]) {
 		if ctx.Err() != nil {
 			for _, it := range ready {
 				it.release()
-				_ = it.msg.Nak()
+				r.handBack(it)
 			}
 			return
 		}

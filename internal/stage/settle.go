@@ -18,6 +18,10 @@ import (
 // begun.
 const shutdownGrace = 20 * time.Second
 
+// tellWait is how long a stopping worker waits for the server to note what
+// becomes of a message.
+const tellWait = 2 * time.Second
+
 // Headers of a dead letter. It keeps the payload and headers with which it
 // came, so that it can be played again from the stage that refused it.
 const (
@@ -60,18 +64,41 @@ func (r *runner[In, Out]) settle(ctx context.Context, it *item[In], err error) {
 	switch outcome {
 	case tributary.Done:
 		r.forget(it)
-		_ = it.msg.Ack() // a lost ack costs a redelivery, which is harmless
+		r.acknowledge(ctx, it)
 		r.after(ctx, it)
 	case tributary.Rejected:
 		r.bury(ctx, it, err, attempts)
 	case tributary.Waiting:
-		_ = it.msg.Nak()
+		r.handBack(it)
 	default:
 		if after == 0 {
 			after = jitter(min(r.spec.RetryDelay<<min(attempts-1, 20), r.spec.MaxDelay))
 		}
 		r.logFailure(tributary.Retry, it, attempts, err, "after", after.String())
 		_ = it.msg.NakWithDelay(after)
+	}
+}
+
+// acknowledge acks a message. A worker that stops waits until the server has
+// heard it, which may be about to stop too. A lost ack costs a redelivery,
+// which is harmless.
+func (r *runner[In, Out]) acknowledge(ctx context.Context, it *item[In]) {
+	if ctx.Err() == nil {
+		_ = it.msg.Ack()
+		return
+	}
+	r.tell(it, "+ACK")
+}
+
+// handBack returns a message so that another worker gets it at once. A server
+// that stops forgets a nak, unless it has a delay.
+func (r *runner[In, Out]) handBack(it *item[In]) { r.tell(it, `-NAK {"delay": 1000000}`) }
+
+// tell settles a message and waits until the server has noted it. If the
+// server does not hear it, the message is handed out again after its deadline.
+func (r *runner[In, Out]) tell(it *item[In], what string) {
+	if nc := r.host.JS.Conn(); nc.IsConnected() {
+		_, _ = nc.Request(it.msg.Reply(), []byte(what), tellWait)
 	}
 }
 
