@@ -102,7 +102,7 @@ func (in *installation) command(args ...string) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(path, args...) //nolint:noctx // the tests end it, by a signal of their choice
+	cmd := exec.Command(path, args...)
 	cmd.Args[0] = "tributary"          // the test binary knows by its name what to be
 	cmd.Env = in.env
 	cmd.WaitDelay = 10 * time.Second // somebody may have inherited its output

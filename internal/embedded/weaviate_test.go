@@ -60,9 +60,14 @@ func weaviateDefaults(t *testing.T, cfg WeaviateConfig) WeaviateConfig {
 
 const objectID = "0b1e8a3c-7a1d-4d52-9e0a-0d4c5ad4b6aa"
 
-// putObject stores one object with a vector.
+// putObject makes a collection and stores one object with a vector in it. The
+// server does not make up schemas: without the collection it refuses.
 func putObject(t *testing.T, addr, key string) {
 	t.Helper()
+	class := `{"class":"Kept","vectorizer":"none","properties":[{"name":"text","dataType":["text"]}]}`
+	if got, text := call(t, http.MethodPost, addr, "/v1/schema", key, class); got != http.StatusOK {
+		t.Fatalf("create collection: got status %d: %s", got, text)
+	}
 	body := `{"class":"Kept","id":"` + objectID + `","properties":{"text":"kept"},"vector":[1,0]}`
 	if got, text := call(t, http.MethodPost, addr, "/v1/objects", key, body); got != http.StatusOK {
 		t.Fatalf("store object: got status %d: %s", got, text)
