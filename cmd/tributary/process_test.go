@@ -103,7 +103,7 @@ func (in *installation) command(args ...string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Args[0] = "tributary"          // the test binary knows by its name what to be
+	cmd.Args[0] = "tributary" // the test binary knows by its name what to be
 	cmd.Env = in.env
 	cmd.WaitDelay = 10 * time.Second // somebody may have inherited its output
 	return cmd, nil

@@ -18,26 +18,18 @@ const (
 	// auditTerms is how many terms of an object an audit looks for. The index
 	// takes all terms of an object in one step.
 	auditTerms = 16
-	// twinDistance is the cosine distance up to which two vectors count as the
-	// same; float32 components do not come closer.
-	twinDistance = 1e-5
 )
 
-// vectorLimits are the numbers of neighbours among which an object is looked
-// for by its own vector, one after the other: the first finds nearly all, the
-// second makes the search wider, and the third is for texts that occur very
-// often.
-var vectorLimits = []int{10, 500, maxResults}
-
-// Unindexed returns the ids of those objects that are stored but that a query
-// does not find: by their own vector, by their keywords or by a filter. Such
+// Unindexed returns the ids of those objects that are stored but are missing
+// from an index: that of the vectors, of the keywords or of a filter. Such
 // objects are left behind by inserts that were cut off; remove them and insert
-// them anew under other ids. Objects that are not stored are left out, and so
+// them anew under other ids. That an object is in the vector index does not
+// mean that the approximate search reaches it: among very many texts that are
+// nearly the same it may leave some out, and no repair changes that. Objects that are not stored are left out, and so
 // is any check for which an object lacks the fields: with only ID and Vector
 // set, the vector is what is checked, besides the filter by id.
 //
-// The result is in the order of objects, nil if all is well. An object that
-// has 10,000 others with the same vector counts as found by it.
+// The result is in the order of objects, nil if all is well.
 func (s *Store) Unindexed(ctx context.Context, kb string, objects []tributary.Object) ([]string, error) {
 	found := newTally(objects)
 	for slice := range slices.Chunk(objects, readSlice) {
@@ -45,6 +37,9 @@ func (s *Store) Unindexed(ctx context.Context, kb string, objects []tributary.Ob
 			if err := s.auditFilter(ctx, kb, p, slice, found); err != nil {
 				return nil, err
 			}
+		}
+		if err := s.auditVectors(ctx, kb, slice, found); err != nil {
+			return nil, err
 		}
 	}
 	if err := s.auditSearches(ctx, kb, objects, found); err != nil {
@@ -133,6 +128,32 @@ func (s *Store) auditFilter(ctx context.Context, kb string, p filterProperty, ob
 	}
 	g := new(get)
 	g.where(all(conditions))
+	return s.loseUnseen(ctx, kb, g, ids, t)
+}
+
+// auditVectors asks for the objects by id and by a vector, all at once. Among
+// so few the server compares every vector of its index that the filter lets
+// through, and not only those that its graph leads to.
+func (s *Store) auditVectors(ctx context.Context, kb string, objects []tributary.Object, t *tally) error {
+	var ids []string
+	var vector tributary.Vector
+	for _, o := range objects {
+		if o.Vector != nil && !t.missing(o.ID) {
+			ids, vector = append(ids, o.ID), o.Vector
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	g := new(get)
+	g.nearVector(vector)
+	g.where(anyOf("id", ids))
+	return s.loseUnseen(ctx, kb, g, ids, t)
+}
+
+// loseUnseen runs g for as many objects as ids names, and notes those that it
+// does not return.
+func (s *Store) loseUnseen(ctx context.Context, kb string, g *get, ids []string, t *tally) error {
 	g.limit(len(ids))
 	hits, err := run[stored](ctx, s, kb, g, "_additional{id}")
 	if err != nil {
@@ -150,7 +171,7 @@ func (s *Store) auditFilter(ctx context.Context, kb string, p filterProperty, ob
 	return nil
 }
 
-// auditSearches looks for each object by its keywords and its vector.
+// auditSearches looks for each object by its keywords.
 func (s *Store) auditSearches(ctx context.Context, kb string, objects []tributary.Object, t *tally) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(auditParallel)
@@ -160,9 +181,6 @@ func (s *Store) auditSearches(ctx context.Context, kb string, objects []tributar
 		}
 		group.Go(func() error {
 			ok, err := s.foundByTerms(ctx, kb, o)
-			if ok && err == nil {
-				ok, err = s.foundByVector(ctx, kb, o)
-			}
 			if err == nil && !ok {
 				t.lose(o.ID)
 			}
@@ -183,37 +201,4 @@ func (s *Store) foundByTerms(ctx context.Context, kb string, o tributary.Object)
 	g.limit(1)
 	hits, err := run[stored](ctx, s, kb, g, "_additional{id}")
 	return len(hits) > 0, err
-}
-
-// A neighbour is an object that lies near a vector.
-type neighbour struct {
-	Additional struct {
-		ID       string
-		Distance float64 // cosine, 0 to 2
-	} `json:"_additional"`
-}
-
-func (s *Store) foundByVector(ctx context.Context, kb string, o tributary.Object) (bool, error) {
-	if o.Vector == nil {
-		return true, nil
-	}
-	for i, limit := range vectorLimits {
-		g := new(get)
-		g.nearVector(o.Vector)
-		g.limit(limit)
-		near, err := run[neighbour](ctx, s, kb, g, "_additional{id distance}")
-		if err != nil {
-			return false, err
-		}
-		if slices.ContainsFunc(near, func(n neighbour) bool { return n.Additional.ID == o.ID }) {
-			return true, nil
-		}
-		if len(near) < limit && i == len(vectorLimits)-1 {
-			return false, nil // that was everything that can be reached
-		}
-		if i > 0 && len(near) == limit && near[limit-1].Additional.Distance > twinDistance {
-			return false, nil // others are further off, so it would have been there
-		}
-	}
-	return true, nil
 }
