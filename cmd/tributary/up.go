@@ -75,10 +75,11 @@ type machines struct {
 	index    weaviate.Config
 	nc       *nats.Conn
 	obs      *observation
+	audit    *auditor
 }
 
 func (a *app) startMachines(ctx context.Context) (_ *machines, err error) {
-	m := &machines{}
+	m := &machines{audit: newAuditor(a)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.stop(a))
@@ -160,9 +161,21 @@ func (m *machines) startWeaviate(ctx context.Context, a *app) (err error) {
 	m.weaviate, err = embedded.StartWeaviate(ctx, embedded.WeaviateConfig{
 		Binary: binary, Dir: filepath.Join(a.cfg.Data, "weaviate"), MemoryLimit: a.cfg.Weaviate.MemoryBytes,
 		Logger: a.log.With("server", "weaviate"),
+		OnChange: func(health error) {
+			if health == nil { // it had died, and is back
+				if err := m.audit.due(); err != nil {
+					a.log.ErrorContext(ctx, "audit", "error", err)
+				}
+			}
+		},
 	})
 	if err != nil {
 		return err
+	}
+	if m.weaviate.Unclean() {
+		if err := m.audit.due(); err != nil {
+			return err
+		}
 	}
 	m.run.Weaviate, m.run.WeaviateGRPC = "http://"+m.weaviate.HTTPAddr(), m.weaviate.GRPCAddr()
 	m.run.WeaviateKeyFile = m.weaviate.APIKeyFile()
@@ -179,7 +192,7 @@ func (m *machines) healthy() error {
 		err = m.nats.Healthy()
 	}
 	if m.weaviate != nil {
-		err = errors.Join(err, m.weaviate.Healthy())
+		err = errors.Join(err, m.weaviate.Healthy(), m.audit.health())
 	}
 	return err
 }
@@ -217,6 +230,9 @@ func (a *app) upOn(ctx context.Context, m *machines, args []string, f upFlags) e
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.run(ctx, stages) })
+	if m.weaviate != nil {
+		g.Go(func() error { return m.audit.run(ctx, m) })
+	}
 	g.Go(func() error {
 		err := a.serveHere(ctx, m, args, f)
 		if err != nil || f.ask != "" {

@@ -103,12 +103,14 @@ func (c *WeaviateConfig) validate() error {
 // A Weaviate is a server that runs as a child of this process. It is started
 // again when it dies, on the same ports, until Shutdown.
 type Weaviate struct {
-	cfg   WeaviateConfig
-	dir   string
-	key   string
-	lock  *flock.Lock
-	log   *logFile
-	ports ports
+	cfg WeaviateConfig
+	dir string
+	key string
+
+	unclean bool // how the former run ended
+	lock    *flock.Lock
+	log     *logFile
+	ports   ports
 
 	quit     chan struct{} // closed by Shutdown
 	quitOnce sync.Once
@@ -160,6 +162,7 @@ func (w *Weaviate) open(ctx context.Context) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.unclean = former.PID > 0
 	found, err := former.endOrphan(ctx, w.cfg.StopTimeout)
 	if err != nil {
 		return nil, err
@@ -220,6 +223,10 @@ func (w *Weaviate) APIKey() string { return w.key }
 // APIKeyFile returns the path of the file that holds APIKey, readable by this
 // user only.
 func (w *Weaviate) APIKeyFile() string { return filepath.Join(w.dir, "api-key") }
+
+// Unclean reports whether the former run on the data folder did not end in
+// order. Its indexes may then lack entries of objects that are stored.
+func (w *Weaviate) Unclean() bool { return w.unclean }
 
 // Version returns the version of the running server.
 func (w *Weaviate) Version() string { return w.cfg.Version }

@@ -48,12 +48,12 @@ func (w *Weaviate) supervise(c *child) {
 func (w *Weaviate) finish(c *child) {
 	orderly := c.stop(w.hurry, w.cfg.StopTimeout)
 	w.setPid(0)
-	_ = os.Remove(w.recordPath())
-	w.rememberPorts()
-	if !orderly {
+	if !orderly { // the record stays: the next run is to know
 		w.setHealth(fmt.Errorf("stop weaviate: killed, it did not end in time (StopTimeout %s)", w.cfg.StopTimeout))
 		return
 	}
+	_ = os.Remove(w.recordPath())
+	w.rememberPorts()
 	w.setHealth(errStopped)
 }
 
