@@ -51,7 +51,7 @@ func (u *auditor) isDue() bool {
 // health says that an audit is due or under way.
 func (u *auditor) health() error {
 	if u.working.Load() || u.isDue() {
-		return errors.New("Weaviate ended without warning: its index is being audited, and some passages may not be found until that is done")
+		return errors.New("the managed Weaviate ended without warning: its index is being audited, and some passages may not be found until that is done")
 	}
 	return nil
 }
