@@ -159,6 +159,9 @@ func isLinkList(list *goquery.Selection) bool {
 	return links.Length() > 5 && len(links.Text())*10 > len(strings.TrimSpace(list.Text()))*9
 }
 
+// plainBrackets undoes the escaping of text by the renderer.
+var plainBrackets = strings.NewReplacer("&lt;", "<", "&gt;", ">")
+
 // renderMarkdown returns node as Markdown.
 func renderMarkdown(node *html.Node, at *url.URL) (string, error) {
 	tidy(goquery.NewDocumentFromNode(node), at)
@@ -179,6 +182,11 @@ func renderMarkdown(node *html.Node, at *url.URL) (string, error) {
 			),
 		),
 	)
+	// The base plugin writes "&gt;" for ">" in text, for the sake of a renderer
+	// that nobody runs here.
+	conv.Register.TextTransformer(func(_ converter.Context, text string) string {
+		return plainBrackets.Replace(text)
+	}, converter.PriorityLate)
 	markdown, err := conv.ConvertNode(node)
 	if err != nil {
 		return "", fmt.Errorf("render as Markdown: %w", err)

@@ -55,3 +55,16 @@ func TestShortPageIsNotLost(t *testing.T) {
 		t.Errorf("text %q", p.Text)
 	}
 }
+
+func TestAngleBracketsOfAPageAreText(t *testing.T) {
+	page := `<html><body><p>Choose Settings &gt; Account, if x &lt; y.</p><pre><code>if a &lt; b &amp;&amp; c &gt; d</code></pre></body></html>`
+	parsed, err := Parse(t.Context(), Input{URI: "https://example.com/a.html", ContentType: "text/html", Content: []byte(page)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Settings > Account, if x < y.", "if a < b && c > d"} {
+		if !strings.Contains(parsed.Text, want) {
+			t.Errorf("the text does not hold %q:\n%s", want, parsed.Text)
+		}
+	}
+}
