@@ -122,6 +122,10 @@ func (m *machines) startNATS(ctx context.Context, a *app) (err error) {
 		Dir: filepath.Join(a.cfg.Data, "nats"), Host: host, Port: port, User: user, Password: password,
 		MaxStore: a.cfg.NATS.MaxStoreBytes, Logger: a.log.With("server", "nats"),
 	})
+	if errors.Is(err, embedded.ErrOpen) {
+		return usagef("nats.listen is %s: listening there %w; set nats.user and nats.password_file, or listen on 127.0.0.1",
+			a.cfg.NATS.Listen, embedded.ErrOpen)
+	}
 	if err != nil {
 		return err
 	}

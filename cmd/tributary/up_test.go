@@ -144,7 +144,7 @@ func TestUpDoesNotOpenItselfToTheNetworkWithoutCredentials(t *testing.T) {
 	in := newInstallation(t)
 	in.sharedWeaviate(t)
 	r := in.run(t, "up", "--listen", "0.0.0.0:0")
-	if r.code != exitFailure && r.code != exitUsage || !strings.Contains(r.stderr, "0.0.0.0") || !strings.Contains(r.stderr, "credentials") {
+	if r.code != exitFailure && r.code != exitUsage || !strings.Contains(r.stderr, "0.0.0.0") || !strings.Contains(r.stderr, "credentials") || !strings.Contains(r.stderr, "nats.password_file") {
 		t.Errorf("up ended with %d and %q, want a refusal", r.code, r.stderr)
 	}
 	if r.stdout != "" {

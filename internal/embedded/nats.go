@@ -60,6 +60,10 @@ type NATSConfig struct {
 	Logger *slog.Logger
 }
 
+// ErrOpen is wrapped by StartNATS's refusal to listen beyond this machine
+// without asking for credentials.
+var ErrOpen = errors.New("without credentials would open the data to the network")
+
 const (
 	defaultMaxPayload = 1 << 20
 	// freeShare of the disk may be taken by JetStream. A full disk freezes
@@ -122,8 +126,8 @@ func (c *NATSConfig) loadSecrets() error {
 	case c.User != "" && c.Token != "":
 		return errors.New("both a user and a token are set (User, Token or TokenFile): choose one")
 	case c.User == "" && c.Token == "" && !c.NoListen && !isLoopback(c.Host):
-		return fmt.Errorf("listening on %s without credentials would open the data to the network: "+
-			"set a user and password (User, PasswordFile) or a token (TokenFile), or listen on 127.0.0.1 (Host)", c.Host)
+		return fmt.Errorf("listening on %s %w: set a user and password (User, PasswordFile) or a token (TokenFile), "+
+			"or listen on 127.0.0.1 (Host)", c.Host, ErrOpen)
 	}
 	return nil
 }
