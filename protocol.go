@@ -151,8 +151,10 @@ type Answer struct {
 	Citations []Citation `json:"citations"` // in order of N; only those the answer refers to
 	// Generator names what wrote the answer: "extractive" (sentences copied
 	// from the passages, no model) or "provider:model".
-	Generator string  `json:"generator"`
-	Seconds   float64 `json:"seconds,omitempty"`
+	Generator string `json:"generator"`
+	// Usage counts what the model read and wrote for this answer.
+	Usage   Usage   `json:"usage,omitzero"`
+	Seconds float64 `json:"seconds,omitempty"`
 }
 
 // AskEvent is one part of the streamed reply to an AskRequest: some Delta

@@ -22,8 +22,9 @@ type Generator interface {
 	Name() string
 	// Generate emits the answer piece by piece, in order. It refers to the
 	// passage p.Passages[i] as [N] with that passage's N. It returns emit's
-	// error as soon as there is one, and stops when ctx ends.
-	Generate(ctx context.Context, p Prompt, emit func(delta string) error) error
+	// error as soon as there is one, and stops when ctx ends. The counts are
+	// zero where no model is asked, or its server does not tell.
+	Generate(ctx context.Context, p Prompt, emit func(delta string) error) (tributary.Usage, error)
 }
 
 // Prompt is what a Generator writes from.
@@ -63,18 +64,19 @@ func (w *Worker) Ask(ctx context.Context, kb string, req tributary.AskRequest, e
 		return err
 	}
 	prompt := Prompt{Question: strings.TrimSpace(req.Question), Passages: pack(found.Hits, w.MaxContextTokens)}
-	text, err := w.generate(ctx, prompt, emit)
+	text, usage, err := w.generate(ctx, prompt, emit)
 	if err != nil {
 		return err
 	}
 	answer := cite(text, prompt.Passages)
+	answer.Usage = usage
 	answer.Generator = w.generator().Name()
 	answer.Seconds = time.Since(began).Seconds()
 	return emit(tributary.AskEvent{Answer: &answer})
 }
 
 // generate streams the answer and returns the whole of it.
-func (w *Worker) generate(ctx context.Context, p Prompt, emit func(tributary.AskEvent) error) (string, error) {
+func (w *Worker) generate(ctx context.Context, p Prompt, emit func(tributary.AskEvent) error) (string, tributary.Usage, error) {
 	var text strings.Builder
 	var emitErr error
 	pass := func(delta string) error {
@@ -86,16 +88,16 @@ func (w *Worker) generate(ctx context.Context, p Prompt, emit func(tributary.Ask
 		return emitErr
 	}
 	if len(p.Passages) == 0 {
-		return NoAnswer, pass(NoAnswer)
+		return NoAnswer, tributary.Usage{}, pass(NoAnswer)
 	}
-	err := w.generator().Generate(ctx, p, pass)
+	usage, err := w.generator().Generate(ctx, p, pass)
 	switch {
 	case emitErr != nil:
-		return "", emitErr
+		return "", usage, emitErr
 	case err != nil:
-		return "", fault(ctx, fmt.Sprintf("answer with %s", w.generator().Name()), err)
+		return "", usage, fault(ctx, fmt.Sprintf("answer with %s", w.generator().Name()), err)
 	case strings.TrimSpace(text.String()) == "":
-		return "", tributary.Errorf(tributary.CodeUnavailable, "answer with %s: it wrote nothing", w.generator().Name())
+		return "", usage, tributary.Errorf(tributary.CodeUnavailable, "answer with %s: it wrote nothing", w.generator().Name())
 	}
-	return text.String(), nil
+	return text.String(), usage, nil
 }

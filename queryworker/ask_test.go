@@ -23,15 +23,15 @@ type scripted struct {
 
 func (s *scripted) Name() string { return "test:scripted" }
 
-func (s *scripted) Generate(_ context.Context, p Prompt, emit func(string) error) error {
+func (s *scripted) Generate(_ context.Context, p Prompt, emit func(string) error) (tributary.Usage, error) {
 	s.prompt = p
 	s.asked++
 	for _, piece := range s.pieces {
 		if err := emit(piece); err != nil {
-			return err
+			return tributary.Usage{}, err
 		}
 	}
-	return s.err
+	return tributary.Usage{TokensIn: 7, TokensOut: len(s.pieces)}, s.err
 }
 
 // ask returns the streamed text and the whole answer, and checks that the
@@ -54,7 +54,7 @@ func ask(t *testing.T, w *Worker, req tributary.AskRequest) (string, tributary.A
 	if answer == nil {
 		t.Fatal("no answer at the end")
 	}
-	answer.Seconds = 0
+	answer.Seconds, answer.Usage = 0, tributary.Usage{}
 	return text.String(), *answer
 }
 

@@ -6,6 +6,12 @@ import (
 	"strings"
 )
 
+// The roles of a message that are used here.
+const (
+	roleSystem = "system"
+	roleUser   = "user"
+)
+
 // message is one message of a chat.
 type message struct {
 	Role    string `json:"role"`
@@ -32,8 +38,8 @@ func messages(p Prompt, boundary string) []message {
 	}
 	fmt.Fprintf(&user, "QUESTION %s\n%s\n", boundary, p.Question)
 	return []message{
-		{Role: "system", Content: strings.ReplaceAll(rules, "BOUNDARY", boundary)},
-		{Role: "user", Content: user.String()},
+		{Role: roleSystem, Content: strings.ReplaceAll(rules, "BOUNDARY", boundary)},
+		{Role: roleUser, Content: user.String()},
 	}
 }
 

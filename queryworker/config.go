@@ -1,6 +1,7 @@
 package queryworker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -65,16 +66,23 @@ func (c SearchConfig) Validate() error {
 const (
 	ProviderExtractive = "extractive"
 	ProviderOpenAI     = "openai"
+	ProviderAnthropic  = "anthropic"
+	ProviderOllama     = "ollama"
 )
+
+const defaultContextTokens = 3000
 
 // GeneratorConfig says what writes the answers.
 type GeneratorConfig struct {
 	// Provider is "extractive" (the default: sentences copied from the
-	// passages, no model) or "openai" (any server with an OpenAI-compatible
-	// chat endpoint).
+	// passages, no model), "openai" (any server with an OpenAI-compatible chat
+	// endpoint), "anthropic" (the Messages API) or "ollama" (its own endpoint,
+	// which is asked for a window that the prompt fits into).
 	Provider string `yaml:"provider"`
-	// BaseURL of the server, with its version path ("http://localhost:11434/v1");
-	// without any path, /v1 is added.
+	// BaseURL of the server. For openai with its version path
+	// ("http://localhost:8000/v1"); without any path, /v1 is added. "" is
+	// https://api.anthropic.com for anthropic and http://localhost:11434 for
+	// ollama.
 	BaseURL string `yaml:"base_url"`
 	Model   string `yaml:"model"`
 	// APIKeyFile is a file that holds the key, APIKeyEnv an environment
@@ -84,9 +92,16 @@ type GeneratorConfig struct {
 	// MaxContextTokens bounds the passages that a model is given, in estimated
 	// tokens. 0 means 3000.
 	MaxContextTokens int `yaml:"max_context_tokens"`
+	// MaxAnswerTokens bounds what anthropic and ollama may write; servers of
+	// the openai form keep their own bound. 0 means 1024.
+	MaxAnswerTokens int `yaml:"max_answer_tokens"`
 	// Timeout is the longest silence of the model, before its first word and
-	// between two of them. 0 means 60s.
+	// between two of them, and the longest pause that a busy server may ask
+	// for. 0 means 60s.
 	Timeout time.Duration `yaml:"timeout"`
+	// Attempts is how often one question is sent to a server that is busy.
+	// 0 means 3.
+	Attempts int `yaml:"attempts"`
 }
 
 // SetDefaults fills in what is not set.
@@ -94,12 +109,27 @@ func (c *GeneratorConfig) SetDefaults() {
 	if c.Provider == "" {
 		c.Provider = ProviderExtractive
 	}
+	if c.BaseURL == "" {
+		c.BaseURL = defaultBaseURL[c.Provider]
+	}
 	if c.MaxContextTokens == 0 {
-		c.MaxContextTokens = 3000
+		c.MaxContextTokens = defaultContextTokens
+	}
+	if c.MaxAnswerTokens == 0 {
+		c.MaxAnswerTokens = defaultAnswerTokens
 	}
 	if c.Timeout == 0 {
 		c.Timeout = time.Minute
 	}
+	if c.Attempts == 0 {
+		c.Attempts = defaultAttempts
+	}
+}
+
+// defaultBaseURL is where a provider is that has one usual place.
+var defaultBaseURL = map[string]string{
+	ProviderAnthropic: "https://api.anthropic.com",
+	ProviderOllama:    "http://localhost:11434",
 }
 
 // Validate reports every setting that cannot be used, by name.
@@ -107,21 +137,31 @@ func (c GeneratorConfig) Validate() error {
 	var errs []error
 	switch c.Provider {
 	case "", ProviderExtractive:
-	case ProviderOpenAI:
-		if err := checkBaseURL(c.BaseURL); err != nil {
+	case ProviderOpenAI, ProviderAnthropic, ProviderOllama:
+		if err := checkBaseURL(cmp.Or(c.BaseURL, defaultBaseURL[c.Provider])); err != nil {
 			errs = append(errs, err)
 		}
 		if c.Model == "" {
 			errs = append(errs, errors.New("generator.model is empty: name the model that the server shall use"))
 		}
 	default:
-		errs = append(errs, fmt.Errorf("generator.provider is %q, want %q or %q", c.Provider, ProviderExtractive, ProviderOpenAI))
+		errs = append(errs, fmt.Errorf("generator.provider is %q, want %q, %q, %q or %q",
+			c.Provider, ProviderExtractive, ProviderOpenAI, ProviderAnthropic, ProviderOllama))
 	}
 	if c.APIKeyFile != "" && c.APIKeyEnv != "" {
 		errs = append(errs, errors.New("generator.api_key_file and generator.api_key_env are both set: set one"))
 	}
-	if c.MaxContextTokens < 0 {
-		errs = append(errs, fmt.Errorf("generator.max_context_tokens is %d, want at least 1 (or 0 for the default)", c.MaxContextTokens))
+	for _, n := range []struct {
+		key   string
+		value int
+	}{
+		{"generator.max_context_tokens", c.MaxContextTokens},
+		{"generator.max_answer_tokens", c.MaxAnswerTokens},
+		{"generator.attempts", c.Attempts},
+	} {
+		if n.value < 0 {
+			errs = append(errs, fmt.Errorf("%s is %d, want at least 1 (or 0 for the default)", n.key, n.value))
+		}
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("generator.timeout is %s, want more than 0s (or 0s for the default)", c.Timeout))
@@ -161,7 +201,10 @@ func (c GeneratorConfig) New(terms func(text, lang string) []string) (Generator,
 	if _, err := c.apiKey(); err != nil {
 		return nil, err
 	}
-	return &Chat{BaseURL: c.BaseURL, Model: c.Model, APIKey: c.apiKey, Timeout: c.Timeout}, nil
+	return &Chat{
+		Provider: c.Provider, BaseURL: c.BaseURL, Model: c.Model, APIKey: c.apiKey, Timeout: c.Timeout,
+		MaxContextTokens: c.MaxContextTokens, MaxAnswerTokens: c.MaxAnswerTokens, Attempts: c.Attempts,
+	}, nil
 }
 
 // apiKey returns the key without surrounding white space, "" if none is set.

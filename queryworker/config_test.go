@@ -31,7 +31,7 @@ generator:
 		Search: SearchConfig{MaxK: 50, MaxQueryBytes: 16384, MaxWait: 10 * time.Second},
 		Generator: GeneratorConfig{
 			Provider: "openai", BaseURL: "http://localhost:11434/v1", Model: "llama",
-			APIKeyFile: "/run/secrets/key", MaxContextTokens: 8000, Timeout: 2 * time.Minute,
+			APIKeyFile: "/run/secrets/key", MaxContextTokens: 8000, MaxAnswerTokens: 1024, Timeout: 2 * time.Minute, Attempts: 3,
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -53,6 +53,22 @@ func TestZeroConfigIsExtractive(t *testing.T) {
 	}
 }
 
+func TestProvidersWithOneUsualPlaceNeedNoURL(t *testing.T) {
+	for provider, want := range map[string]string{
+		"anthropic": "https://api.anthropic.com/v1/messages",
+		"ollama":    "http://localhost:11434/api/chat",
+	} {
+		g, err := GeneratorConfig{Provider: provider, Model: "m"}.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := g.(*Chat)
+		if got := c.wire().endpoint(c.BaseURL); got != want || c.Name() != provider+":m" {
+			t.Errorf("%s asks %s, want %s", c.Name(), got, want)
+		}
+	}
+}
+
 func TestConfigNamesWhatIsWrong(t *testing.T) {
 	openai := func(base string) Config {
 		return Config{Generator: GeneratorConfig{Provider: "openai", BaseURL: base, Model: "m"}}
@@ -71,8 +87,8 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		{"two keys", Config{Generator: GeneratorConfig{APIKeyFile: "f", APIKeyEnv: "E"}}, []string{"generator.api_key_file and generator.api_key_env are both set"}},
 		{"negative numbers", Config{
 			Search:    SearchConfig{MaxK: -1, MaxQueryBytes: -1, MaxWait: -1},
-			Generator: GeneratorConfig{MaxContextTokens: -1, Timeout: -1},
-		}, []string{"search.max_k", "search.max_query_bytes", "search.max_wait", "generator.max_context_tokens", "generator.timeout"}},
+			Generator: GeneratorConfig{MaxContextTokens: -1, MaxAnswerTokens: -1, Timeout: -1, Attempts: -1},
+		}, []string{"generator.max_answer_tokens", "generator.attempts", "search.max_k", "search.max_query_bytes", "search.max_wait", "generator.max_context_tokens", "generator.timeout"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

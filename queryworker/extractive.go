@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/tributary-kb/tributary"
 )
 
 // How an extractive answer is chosen. The figures are shares of the weight of
@@ -54,24 +56,24 @@ func (e *Extractive) Name() string { return ProviderExtractive }
 
 // Generate emits one sentence at a time, with its citation. It does not wait
 // for anything, and looks at ctx between sentences.
-func (e *Extractive) Generate(ctx context.Context, p Prompt, emit func(delta string) error) error {
+func (e *Extractive) Generate(ctx context.Context, p Prompt, emit func(delta string) error) (tributary.Usage, error) {
 	chosen := e.choose(p)
 	if len(chosen) == 0 {
-		return emit(NoAnswer)
+		return tributary.Usage{}, emit(NoAnswer)
 	}
 	for i, q := range chosen {
 		if err := ctx.Err(); err != nil {
-			return err
+			return tributary.Usage{}, err
 		}
 		delta := fmt.Sprintf("%s [%d]", q.text, q.passage.N)
 		if i > 0 {
 			delta = q.separator(chosen[i-1]) + delta
 		}
 		if err := emit(delta); err != nil {
-			return err
+			return tributary.Usage{}, err
 		}
 	}
-	return nil
+	return tributary.Usage{}, nil
 }
 
 // quote is a sentence of a passage, as a candidate for the answer.

@@ -76,7 +76,7 @@ func goldenPrompt(golden *txtar.Archive) Prompt {
 func extract(t testing.TB, e *Extractive, p Prompt) string {
 	t.Helper()
 	var out strings.Builder
-	err := e.Generate(t.Context(), p, func(delta string) error {
+	_, err := e.Generate(t.Context(), p, func(delta string) error {
 		out.WriteString(delta)
 		return nil
 	})
@@ -112,13 +112,13 @@ func TestExtractiveStopsWithItsReader(t *testing.T) {
 	p := prompt("apple pear", "An apple. A pear.")
 	gone := errors.New("the reader is gone")
 	calls := 0
-	err := new(Extractive).Generate(t.Context(), p, func(string) error { calls++; return gone })
+	_, err := new(Extractive).Generate(t.Context(), p, func(string) error { calls++; return gone })
 	if !errors.Is(err, gone) || calls != 1 {
 		t.Errorf("got %v after %d calls, want the reader's error after 1", err, calls)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := new(Extractive).Generate(ctx, p, func(string) error { return nil }); !errors.Is(err, context.Canceled) {
+	if _, err := new(Extractive).Generate(ctx, p, func(string) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
@@ -154,7 +154,7 @@ func BenchmarkExtractive(b *testing.B) {
 	e := &Extractive{Terms: analysis.Terms}
 	b.SetBytes(int64(6 * len(text)))
 	for b.Loop() {
-		if err := e.Generate(b.Context(), p, func(string) error { return nil }); err != nil {
+		if _, err := e.Generate(b.Context(), p, func(string) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -58,12 +58,15 @@ func serve(t *testing.T, h http.HandlerFunc) *Chat {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	return &Chat{BaseURL: server.URL, Model: "m", APIKey: func() (string, error) { return "sk-secret", nil }}
+	return &Chat{
+		BaseURL: server.URL, Model: "m", APIKey: func() (string, error) { return "sk-secret", nil },
+		pause: func(context.Context, time.Duration) error { return nil },
+	}
 }
 
 func generate(ctx context.Context, c *Chat) ([]string, error) {
 	var deltas []string
-	err := c.Generate(ctx, question(), func(delta string) error {
+	_, err := c.Generate(ctx, question(), func(delta string) error {
 		deltas = append(deltas, delta)
 		return nil
 	})
@@ -205,10 +208,10 @@ func TestChatRefusesHalfAnAnswer(t *testing.T) {
 		{"an empty stream", "text/event-stream", "", "ended before the answer did"},
 		{"an error in the middle", "text/event-stream", wireError, "gave up in the middle: the GPU is on fire, says [key]"},
 		{"a content filter", "text/event-stream", wireFilter, "content filter"},
-		{"something else", "text/html", "data: <html>\n", "does not speak the chat protocol (generator.base_url)"},
+		{"something else", "text/html", "data: <html>\n", "does not speak the protocol of openai (generator.provider, generator.base_url)"},
 		{"an endless line", "text/event-stream", "data: " + strings.Repeat("x", maxAnswerBytes), "longer than 262144 bytes"},
 		{"an endless answer", "text/event-stream", strings.Repeat(`data: {"choices":[{"delta":{"content":"`+strings.Repeat("x", 60000)+"\"}}]}\n\n", 5), "the answer is longer than 262144 bytes"},
-		{"half a document", "application/json", `{"choices":[{"message":{"content":"x"}}]}`, "no finish_reason"},
+		{"half a document", "application/json", `{"choices":[{"message":{"content":"x"}}]}`, "does not say that it is finished"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -273,7 +276,7 @@ func TestChatCancelsTheRequest(t *testing.T) {
 	gone := make(chan struct{})
 	c := serve(t, hang(wireCut, gone))
 	ctx, cancel := context.WithCancel(t.Context())
-	err := c.Generate(ctx, question(), func(string) error { cancel(); return nil })
+	_, err := c.Generate(ctx, question(), func(string) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
@@ -284,7 +287,7 @@ func TestChatStopsWithItsReader(t *testing.T) {
 	gone := make(chan struct{})
 	c := serve(t, hang(wireCut, gone))
 	want := errors.New("the reader is gone")
-	err := c.Generate(t.Context(), question(), func(string) error { return want })
+	_, err := c.Generate(t.Context(), question(), func(string) error { return want })
 	if !errors.Is(err, want) {
 		t.Errorf("got %v, want %v", err, want)
 	}
@@ -298,7 +301,7 @@ func TestEndpoint(t *testing.T) {
 		"https://api.openai.com/v1":       "https://api.openai.com/v1/chat/completions",
 		"https://example.com/api/openai/": "https://example.com/api/openai/chat/completions",
 	} {
-		if got := endpoint(base); got != want {
+		if got := (openAI{}).endpoint(base); got != want {
 			t.Errorf("endpoint(%q) = %q, want %q", base, got, want)
 		}
 	}
@@ -322,18 +325,24 @@ func TestRetryAfter(t *testing.T) {
 
 func FuzzStream(f *testing.F) {
 	for _, wire := range []string{wireOpenAI, wireOllama, wireCut, wireLength, wireError, wireTwo, "data:\ndata: null\n"} {
-		f.Add(wire)
+		f.Add(ProviderOpenAI, wire)
 	}
-	f.Fuzz(func(t *testing.T, wire string) {
+	for _, file := range goldenWires(f) {
+		f.Add(file.provider, string(file.reply))
+	}
+	f.Fuzz(func(t *testing.T, form, wire string) {
+		if wires[form] == nil {
+			t.Skip("no such provider")
+		}
 		total := 0
-		s := stream{host: "h", emit: func(delta string) error {
+		s := stream{host: "h", chat: &Chat{}, body: strings.NewReader(wire), emit: func(delta string) error {
 			if delta == "" {
 				t.Error("emits nothing")
 			}
 			total += len(delta)
 			return nil
 		}}
-		if err := s.events(strings.NewReader(wire)); err != nil && tributary.CodeOf(err) != tributary.CodeUnavailable {
+		if err := wires[form].read(&s); err != nil && tributary.CodeOf(err) != tributary.CodeUnavailable {
 			t.Errorf("error without a code: %v", err)
 		}
 		if total > maxAnswerBytes {
