@@ -56,6 +56,7 @@ var rules = []rule{
 	{"indexer", []string{"", "internal/analysis"}, nil, stageWhy},
 	{"queryworker", []string{"", "internal/analysis"}, nil, stageWhy},
 	{"internal/analysis", nil, nil, "text analysis is shared by stages and therefore below all of them"},
+	{"internal/eval", nil, nil, "metrics compare lists of names, whatever made them"},
 	{"internal/stage", []string{""}, []string{natsClient}, "the runtime drives any handler and knows none of them"},
 	{"internal/registry", []string{""}, []string{natsClient}, "manifests and their compare-and-set do not depend on who writes them"},
 	{"internal/api", []string{"", "internal/stage"}, []string{natsClient}, "the public protocol is served for whatever implements it; a request becomes a stage message"},
