@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/tributary-kb/tributary/internal/embedded/flock"
+	"github.com/tributary-kb/tributary/internal/flock"
 )
 
 // InUseError is returned when another process works on a data folder. It is

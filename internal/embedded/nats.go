@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/tributary-kb/tributary/internal/embedded/flock"
+	"github.com/tributary-kb/tributary/internal/flock"
 )
 
 // NATSConfig says how the embedded NATS server runs. Dir is required; the rest

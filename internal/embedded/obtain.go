@@ -13,7 +13,7 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/tributary-kb/tributary/internal/embedded/flock"
+	"github.com/tributary-kb/tributary/internal/flock"
 )
 
 // ReleaseURL is where Weaviate publishes its release archives.

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tributary-kb/tributary/internal/embedded/flock"
+	"github.com/tributary-kb/tributary/internal/flock"
 )
 
 // WeaviateVersion is the version of Weaviate that Tributary is tested with,

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tributary-kb/tributary/internal/embedded"
-	"github.com/tributary-kb/tributary/internal/embedded/flock"
+	"github.com/tributary-kb/tributary/internal/flock"
 )
 
 const (

@@ -19,7 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/tributary-kb/tributary/internal/embedded"
-	"github.com/tributary-kb/tributary/internal/embedded/flock"
+	"github.com/tributary-kb/tributary/internal/flock"
 )
 
 func TestWeaviateAnswers(t *testing.T) {

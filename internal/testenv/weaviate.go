@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/tributary-kb/tributary/internal/embedded"
-	"github.com/tributary-kb/tributary/internal/embedded/flock"
+	"github.com/tributary-kb/tributary/internal/flock"
 )
 
 // Server is where the shared Weaviate listens, each as host:port. It lets
