@@ -345,3 +345,39 @@ func TestTheServicesCanBeDiscovered(t *testing.T) {
 		}
 	}
 }
+
+func TestARequestThatMeetsAServiceThatStopsGetsAnAnswer(t *testing.T) {
+	nc := testenv.NATS(t)
+	service, err := api.ServeAnswers(nc, config("tributary-query"), api.Answers{
+		Search: func(context.Context, string, tributary.SearchRequest) (tributary.SearchReply, error) {
+			return tributary.SearchReply{}, nil
+		},
+	})
+	check(t, err)
+	c := api.NewClient(nc, "kb")
+	var askers sync.WaitGroup
+	started := make(chan struct{}, 8)
+	for range cap(started) {
+		askers.Go(func() {
+			for n := 0; ; n++ {
+				_, err := c.Search(t.Context(), tributary.SearchRequest{Query: "x"})
+				if n == 0 {
+					started <- struct{}{}
+				}
+				switch code := tributary.CodeOf(err); {
+				case err == nil || code == tributary.CodeBusy:
+				case code == tributary.CodeUnavailable:
+					return // nobody is there any more
+				default:
+					t.Errorf("got %v", err)
+					return
+				}
+			}
+		})
+	}
+	for range cap(started) {
+		<-started
+	}
+	check(t, service.Close(t.Context()))
+	askers.Wait()
+}

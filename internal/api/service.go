@@ -34,6 +34,8 @@ type Service struct {
 	cancel context.CancelFunc
 	slots  chan struct{}
 	queued atomic.Int64
+	door   sync.Mutex // held to let a request in, and to shut
+	shut   bool
 	active sync.WaitGroup
 	stats  sync.Map // verb → *verbStats
 }
@@ -106,7 +108,10 @@ func (s *Service) report(verb string) statsReport {
 // Close stops taking requests, waits for those under way until ctx ends, and
 // then cancels them.
 func (s *Service) Close(ctx context.Context) error {
-	err := s.micro.Stop()
+	err := s.micro.Stop() // what was delivered before still reaches the handlers
+	s.door.Lock()
+	s.shut = true
+	s.door.Unlock()
 	done := make(chan struct{})
 	go func() { s.active.Wait(); close(done) }()
 	select {
@@ -217,7 +222,7 @@ func (s *Service) endpoint(verb string, handle func(ctx context.Context, kb stri
 			return
 		}
 		arrived := time.Now()
-		s.active.Go(func() {
+		entered := s.enter(func() {
 			s.slots <- struct{}{}
 			s.queued.Add(-1)
 			defer func() { <-s.slots }()
@@ -232,9 +237,24 @@ func (s *Service) endpoint(verb string, handle func(ctx context.Context, kb stri
 			stats.Nanos.Add(int64(time.Since(arrived)))
 			s.metrics.WithLabelValues(verb, code).Observe(time.Since(arrived).Seconds())
 		})
+		if !entered {
+			s.queued.Add(-1)
+			s.fail(m, tributary.Errorf(tributary.CodeBusy, "the service is stopping, try again"))
+		}
 	}
 	return s.micro.AddEndpoint(verb, micro.HandlerFunc(h), micro.WithEndpointSubject(Subject("*", verb)),
 		micro.WithEndpointPendingLimits(2*maxQueued, -1))
+}
+
+// enter runs a request beside the others, unless the service is closing.
+func (s *Service) enter(request func()) bool {
+	s.door.Lock()
+	defer s.door.Unlock()
+	if s.shut {
+		return false
+	}
+	s.active.Go(request)
+	return true
 }
 
 func (s *Service) serve(m micro.Request, arrived time.Time, handle func(context.Context, string, micro.Request) error) (err error) {
