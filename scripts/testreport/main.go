@@ -1,7 +1,8 @@
 // Command testreport reads the output of go test -json from standard input
 // and prints what a person wants of it: one line per package, the whole output
-// of what failed, every skip with its reason, and at the end the counts as
-// "N passed, N failed, N skipped". It fails if a test failed or none ran.
+// of what failed, every skip with its reason, what each failed test said once
+// more in short, and at the end the counts as "N passed, N failed, N skipped".
+// It fails if a test failed or none ran.
 package main
 
 import (
@@ -10,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -41,6 +44,7 @@ type report struct {
 	output  map[string]*strings.Builder // by package and test, until it is known whether it matters
 	broken  map[string]bool             // packages with a failed test
 	skips   []string
+	faults  []string // what failed tests said
 	passed  int
 	failed  int
 	skipped int
@@ -111,6 +115,7 @@ func (r *report) endOfTest(e event, text string) {
 	case "fail":
 		r.failed++
 		r.broken[e.Package] = true
+		r.faults = append(r.faults, fmt.Sprintf("failed %s %s:\n%s", e.Package, e.Test, said(text)))
 		fmt.Fprint(r.out, text)
 	}
 }
@@ -130,6 +135,27 @@ func (r *report) endOfPackage(e event, text string) {
 	}
 }
 
+// saidLines is how many lines of a failed test are shown again, from its
+// beginning and from its end.
+const saidLines = 8
+
+var testLine = regexp.MustCompile(`_test\.go:\d+: |DATA RACE|^panic: `)
+
+// said picks the lines that the test itself wrote from an output that may hold
+// the logs of whole systems.
+func said(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if testLine.MatchString(line) {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) > 2*saidLines {
+		lines = slices.Concat(lines[:saidLines], []string{"    ...\n"}, lines[len(lines)-saidLines:])
+	}
+	return strings.Join(lines, "")
+}
+
 // reason picks what the test said out of the lines that go test puts around
 // it.
 func reason(text string) string {
@@ -146,10 +172,13 @@ func reason(text string) string {
 	return strings.Join(said, " ")
 }
 
-// close prints the skips and the counts and reports whether all is well.
+// close prints the skips, the faults and the counts and reports whether all is well.
 func (r *report) close() bool {
 	for _, s := range r.skips {
 		fmt.Fprintln(r.out, s)
+	}
+	for _, f := range r.faults {
+		fmt.Fprint(r.out, f)
 	}
 	fmt.Fprintf(r.out, "%d passed, %d failed, %d skipped\n", r.passed, r.failed, r.skipped)
 	return r.failed == 0 && r.passed > 0

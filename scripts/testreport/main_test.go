@@ -26,16 +26,17 @@ func TestReport(t *testing.T) {
 			"ok  \tp\t0.1s\n1 passed, 0 failed, 0 skipped\n", true,
 		},
 		{
-			"output of what failed is kept",
+			"output of what failed is kept, and what the test said is repeated at the end",
 			[]event{
-				{Action: "output", Package: "p", Test: "TestA", Output: "got 1, want 2\n"},
+				{Action: "output", Package: "p", Test: "TestA", Output: "a log line\n"},
+				{Action: "output", Package: "p", Test: "TestA", Output: "    a_test.go:9: got 1, want 2\n"},
 				{Action: "output", Package: "p", Test: "TestB", Output: "noise\n"},
 				{Action: "pass", Package: "p", Test: "TestB"},
 				{Action: "fail", Package: "p", Test: "TestA"},
 				{Action: "output", Package: "p", Output: "FAIL\tp\t0.1s\n"},
 				{Action: "fail", Package: "p"},
 			},
-			"got 1, want 2\nFAIL\tp\t0.1s\n1 passed, 1 failed, 0 skipped\n", false,
+			"a log line\n    a_test.go:9: got 1, want 2\nFAIL\tp\t0.1s\nfailed p TestA:\n    a_test.go:9: got 1, want 2\n1 passed, 1 failed, 0 skipped\n", false,
 		},
 		{
 			"a skip gives its reason",
