@@ -152,6 +152,17 @@ type Answer struct {
 	// Generator names what wrote the answer: "extractive" (sentences copied
 	// from the passages, no model) or "provider:model".
 	Generator string `json:"generator"`
+	// Sentences are those of Answer, in order, headings and code left out; none
+	// where NoAnswer is set. Unsupported counts those that are not supported.
+	Sentences   []Sentence `json:"sentences,omitempty"`
+	Unsupported int        `json:"unsupported,omitempty"`
+	// NoAnswer says that the documents do not answer the question, Reason why
+	// that is thought.
+	NoAnswer bool   `json:"no_answer,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+	// RemovedLinks lists links that were taken out of the answer, because they
+	// lead to no cited document.
+	RemovedLinks []string `json:"removed_links,omitempty"`
 	// Usage counts what the model read and wrote for this answer.
 	Usage   Usage   `json:"usage,omitzero"`
 	Seconds float64 `json:"seconds,omitempty"`

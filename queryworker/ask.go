@@ -13,7 +13,7 @@ import (
 // defaultPassages is how many passages an answer is made from.
 const defaultPassages = 6
 
-// NoAnswer is the answer where nothing was found. It cites nothing.
+// NoAnswer is the answer where the documents do not answer. It cites nothing.
 const NoAnswer = "No passage found that answers this question."
 
 // Generator writes an answer from passages.
@@ -44,60 +44,110 @@ type Passage struct {
 // Delta is a piece of the text, in order, then one event with the whole
 // Answer.
 //
-// Answer.Answer has every citation checked: it is the streamed text without
-// the numbers that name no passage, and with "[1, 2]" written "[1][2]". The
-// extractive generator cites only what it was given, so its deltas add up to
-// the Answer; of a model's, a client shows the deltas while they come and
-// replaces them by the Answer in the end. Where nothing is found the answer is
+// Answer.Answer is checked: it is the streamed text without the numbers that
+// name no passage, with "[1, 2]" written "[1][2]", and without links that lead
+// to no cited document (the deltas have none either, apart from links to
+// passages that the answer does not cite in the end). Each of its sentences is
+// scored against what it cites. A client shows the deltas while they come and
+// replaces them by the Answer in the end. Where nothing fits the answer is
 // NoAnswer and no model is asked. Ask returns emit's error as it is, and
 // otherwise the errors of [Worker.Search] and of the generator.
 func (w *Worker) Ask(ctx context.Context, kb string, req tributary.AskRequest, emit func(tributary.AskEvent) error) error {
-	began := time.Now()
-	found, err := w.Search(ctx, kb, tributary.SearchRequest{
-		Query:   req.Question,
-		K:       cmp.Or(req.K, defaultPassages),
-		Filter:  req.Filter,
-		Alpha:   req.Alpha,
-		AtLeast: req.AtLeast,
-	})
-	if err != nil {
+	a := &asking{Worker: w, kb: kb, req: req, emit: emit, began: time.Now(), question: strings.TrimSpace(req.Question)}
+	if err := a.find(ctx); err != nil {
 		return err
 	}
-	prompt := Prompt{Question: strings.TrimSpace(req.Question), Passages: pack(found.Hits, w.MaxContextTokens)}
-	text, usage, err := w.generate(ctx, prompt, emit)
-	if err != nil {
+	if a.reason = a.unanswerable(); a.reason != "" {
+		a.text = NoAnswer
+		if err := emit(tributary.AskEvent{Delta: NoAnswer}); err != nil {
+			return err
+		}
+	} else if err := a.write(ctx); err != nil {
 		return err
 	}
-	answer := cite(text, prompt.Passages)
-	answer.Usage = usage
-	answer.Generator = w.generator().Name()
-	answer.Seconds = time.Since(began).Seconds()
+	answer := a.answer()
 	return emit(tributary.AskEvent{Answer: &answer})
 }
 
-// generate streams the answer and returns the whole of it.
-func (w *Worker) generate(ctx context.Context, p Prompt, emit func(tributary.AskEvent) error) (string, tributary.Usage, error) {
+// asking is the state of one request.
+type asking struct {
+	*Worker
+	kb       string
+	req      tributary.AskRequest
+	emit     func(tributary.AskEvent) error
+	began    time.Time
+	question string
+	passages []Passage
+	text     string // as the generator wrote it
+	usage    tributary.Usage
+	reason   string // why there is no answer, "" if there is one
+}
+
+// find searches, and packs what was found.
+func (a *asking) find(ctx context.Context) error {
+	found, err := a.Search(ctx, a.kb, tributary.SearchRequest{
+		Query:   a.question,
+		K:       cmp.Or(a.req.K, defaultPassages),
+		Filter:  a.req.Filter,
+		Alpha:   a.req.Alpha,
+		AtLeast: a.req.AtLeast,
+	})
+	a.passages = pack(found.Hits, a.MaxContextTokens)
+	return err
+}
+
+// write lets the generator write, and passes its words on.
+func (a *asking) write(ctx context.Context) error {
+	generator := a.generator()
 	var text strings.Builder
 	var emitErr error
-	pass := func(delta string) error {
-		if delta == "" {
-			return nil
-		}
+	_, sentences := generator.(*Extractive) // it writes whole ones
+	g := guard{allowed: uris(a.passages), whole: sentences, emit: func(delta string) error {
+		emitErr = a.emit(tributary.AskEvent{Delta: delta})
+		return emitErr
+	}}
+	usage, err := generator.Generate(ctx, Prompt{Question: a.question, Passages: a.passages}, func(delta string) error {
 		text.WriteString(delta)
-		emitErr = emit(tributary.AskEvent{Delta: delta})
+		return g.write(delta)
+	})
+	a.text, a.usage = text.String(), usage
+	if err == nil && emitErr == nil && strings.TrimSpace(a.text) == "" {
+		return tributary.Errorf(tributary.CodeUnavailable, "answer with %s: it wrote nothing", generator.Name())
+	}
+	if err == nil && emitErr == nil {
+		err = g.flush()
+	}
+	if emitErr != nil {
 		return emitErr
 	}
-	if len(p.Passages) == 0 {
-		return NoAnswer, tributary.Usage{}, pass(NoAnswer)
+	if err != nil {
+		return fault(ctx, fmt.Sprintf("answer with %s", generator.Name()), err)
 	}
-	usage, err := w.generator().Generate(ctx, p, pass)
-	switch {
-	case emitErr != nil:
-		return "", usage, emitErr
-	case err != nil:
-		return "", usage, fault(ctx, fmt.Sprintf("answer with %s", w.generator().Name()), err)
-	case strings.TrimSpace(text.String()) == "":
-		return "", usage, tributary.Errorf(tributary.CodeUnavailable, "answer with %s: it wrote nothing", w.generator().Name())
+	if declined(a.text) {
+		a.reason = "the passages found do not answer the question, says " + generator.Name()
 	}
-	return text.String(), usage, nil
+	return nil
+}
+
+// answer checks what was written.
+func (a *asking) answer() tributary.Answer {
+	answer := tributary.Answer{Answer: NoAnswer, Citations: []tributary.Citation{}, NoAnswer: true, Reason: a.reason}
+	if a.reason == "" {
+		answer = check(a.text, a.passages)
+		a.judge(&answer)
+	}
+	answer.Usage = a.usage
+	answer.Generator = a.generator().Name()
+	answer.Seconds = time.Since(a.began).Seconds()
+	return answer
+}
+
+// judge scores the sentences of an answer.
+func (a *asking) judge(answer *tributary.Answer) {
+	answer.Sentences = (&support{terms: a.Terms}).score(answer.Answer, a.passages)
+	for _, s := range answer.Sentences {
+		if !s.Supported {
+			answer.Unsupported++
+		}
+	}
 }

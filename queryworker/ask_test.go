@@ -65,6 +65,7 @@ func TestAskQuotesAndCites(t *testing.T) {
 	want := tributary.Answer{
 		Answer:    "Employees get 16 weeks of leave. [1]",
 		Generator: "extractive",
+		Sentences: []tributary.Sentence{{End: 36, Citations: []int{1}, Support: 1, Supported: true}},
 		Citations: []tributary.Citation{{
 			N: 1, URI: "leave.md", Title: "Title of leave.md", Version: 4, Document: docID("leave.md"),
 			Text:     "Employees get 16 weeks of leave. The office closes at six.",
@@ -84,7 +85,7 @@ func TestAskWithoutPassagesAsksNoModel(t *testing.T) {
 	w := newModel().worker()
 	w.Generator = model
 	text, got := ask(t, w, tributary.AskRequest{Question: "weeks of leave"})
-	want := tributary.Answer{Answer: NoAnswer, Generator: "test:scripted", Citations: []tributary.Citation{}}
+	want := tributary.Answer{Answer: NoAnswer, Generator: "test:scripted", Citations: []tributary.Citation{}, NoAnswer: true, Reason: "nothing was found"}
 	if diff := cmp.Diff(want, got); diff != "" || text != NoAnswer || model.asked != 0 {
 		t.Errorf("streamed %q, asked %d times, answer (-want +got):\n%s", text, model.asked, diff)
 	}
@@ -149,6 +150,35 @@ func TestAskReports(t *testing.T) {
 				return tt.emit
 			})
 			checkError(t, err, tt.code, tt.text)
+		})
+	}
+}
+
+func TestAskSaysWhenThereIsNoAnswer(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple pie with cinnamon")
+	half := 0.5
+	for _, tt := range []struct {
+		name, question string
+		generator      Generator
+		least          *float64
+		reason         string
+	}{
+		{"a model that says so", "apple", &scripted{pieces: []string{"No passage found that answers", " this question."}}, nil, "says test:scripted"},
+		{"a model that cites beside it", "apple", &scripted{pieces: []string{NoAnswer, " [1]"}}, nil, "says test:scripted"},
+		{"too little in common", "apple price in Denmark today", nil, nil, "the best passage has 0.17 of what the question asks about, the least is 0.40 (ask.min_confidence)"},
+		{"too little for a strict setting", "apple rice wine", &scripted{pieces: []string{"x"}}, &half, "the least is 0.50"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := m.worker()
+			w.Generator, w.Answers.MinConfidence = tt.generator, tt.least
+			text, got := ask(t, w, tributary.AskRequest{Question: tt.question})
+			if !got.NoAnswer || got.Answer != NoAnswer || !strings.Contains(got.Reason, tt.reason) || len(got.Citations)+len(got.Sentences) > 0 {
+				t.Errorf("got %+v", got)
+			}
+			if !strings.HasPrefix(text, NoAnswer) {
+				t.Errorf("streamed %q", text)
+			}
 		})
 	}
 }

@@ -29,7 +29,7 @@ func messages(p Prompt, boundary string) []message {
 	var user strings.Builder
 	for _, passage := range p.Passages {
 		fmt.Fprintf(&user, "BEGIN PASSAGE %d %s\n", passage.N, boundary)
-		for _, line := range []string{place(passage), strings.ToValidUTF8(passage.Text, "")} {
+		for _, line := range []string{place(passage), published(passage.Text)} {
 			if line != "" {
 				user.WriteString(strings.ReplaceAll(line, boundary, "") + "\n")
 			}
@@ -54,7 +54,7 @@ Answer in the language of the question, briefly.`
 func place(p Passage) string {
 	var parts []string
 	for _, part := range append([]string{p.Title}, p.Location.Heading...) {
-		if part = strings.Join(strings.Fields(strings.ToValidUTF8(part, "")), " "); part != "" {
+		if part = strings.Join(strings.Fields(published(part)), " "); part != "" {
 			if len(parts) == 0 || parts[len(parts)-1] != part {
 				parts = append(parts, part)
 			}
@@ -64,4 +64,9 @@ func place(p Passage) string {
 		return ""
 	}
 	return "From: " + strings.Join(parts, " > ")
+}
+
+// published is text that others wrote, without what a reader would not see.
+func published(text string) string {
+	return strings.Map(visible, strings.ToValidUTF8(text, ""))
 }

@@ -12,6 +12,29 @@ import (
 // mark is a citation as a generator writes it: [2], or [2, 3].
 var mark = regexp.MustCompile(`\[[0-9]{1,6}(?:[ \t]*,[ \t]*[0-9]{1,6})*\]`)
 
+// check takes out of text the links that lead to no document it cites, and the
+// citations of passages that do not exist. Either can join what stands around
+// it into the other, so both are repeated until nothing changes.
+func check(text string, passages []Passage) tributary.Answer {
+	var removed []string
+	answer := cite(text, passages)
+	for range maxUnlink {
+		allowed := make([]string, len(answer.Citations))
+		for i, c := range answer.Citations {
+			allowed[i] = c.URI
+		}
+		next, links := unlink(answer.Answer, allowed)
+		removed = append(removed, links...)
+		if next == answer.Answer {
+			break
+		}
+		answer = cite(next, passages)
+	}
+	slices.Sort(removed)
+	answer.RemovedLinks = slices.Compact(removed)
+	return answer
+}
+
 // cite checks the citations of text against the passages: a number that names
 // none of them is taken out of the text, the others are listed. Brackets in
 // code are code.

@@ -13,18 +13,20 @@ import (
 // Config is what a user may set about queries and answers.
 type Config struct {
 	Search    SearchConfig    `yaml:"search"`
+	Ask       AskConfig       `yaml:"ask"`
 	Generator GeneratorConfig `yaml:"generator"`
 }
 
 // SetDefaults fills in what is not set.
 func (c *Config) SetDefaults() {
 	c.Search.SetDefaults()
+	c.Ask.SetDefaults()
 	c.Generator.SetDefaults()
 }
 
 // Validate reports every setting that cannot be used, by name.
 func (c Config) Validate() error {
-	return errors.Join(c.Search.Validate(), c.Generator.Validate())
+	return errors.Join(c.Search.Validate(), c.Ask.Validate(), c.Generator.Validate())
 }
 
 // SearchConfig bounds what one request may ask for.

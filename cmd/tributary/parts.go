@@ -234,7 +234,7 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	}
 	w := &queryworker.Worker{
 		Searcher: checkedIndex{p}, Records: records, EmbedQuery: p.embedQuery, Alpha: p.model.Alpha(),
-		Generator: generator, Limits: p.cfg.Query.Search, MaxContextTokens: p.cfg.Query.Generator.MaxContextTokens,
+		Generator: generator, Answers: p.cfg.Query.Ask, Terms: analysis.Terms, Limits: p.cfg.Query.Search, MaxContextTokens: p.cfg.Query.Generator.MaxContextTokens,
 	}
 	observer := &pipeline.Observer{
 		Store: p.store, NC: p.nc, Version: buildVersion().Version, IndexVersion: p.index.Version, Objects: p.index.Count,
