@@ -7,23 +7,28 @@ import "github.com/tributary-kb/tributary/internal/analysis"
 // for the model to say.
 func batches(texts []string, limits Limits) [][]string {
 	var out [][]string
-	from, tokens, bytes := 0, 0, 0
-	for i, text := range texts {
-		n := 0
-		if limits.Tokens > 0 {
-			n = analysis.CountTokens(text)
-		}
-		full := over(i-from+1, limits.Inputs) || over(tokens+n, limits.Tokens) || over(bytes+len(text), limits.Bytes)
-		if full && i > from {
-			out = append(out, texts[from:i:i])
-			from, tokens, bytes = i, 0, 0
-		}
-		tokens, bytes = tokens+n, bytes+len(text)
-	}
-	if from < len(texts) {
-		out = append(out, texts[from:])
+	for len(texts) > 0 {
+		batch := first(texts, limits)
+		out, texts = append(out, batch), texts[len(batch):]
 	}
 	return out
+}
+
+// first returns the longest beginning of texts within the limits, and at least
+// one text.
+func first(texts []string, limits Limits) []string {
+	tokens, bytes := 0, 0
+	for i, text := range texts {
+		if limits.Tokens > 0 {
+			tokens += analysis.CountTokens(text)
+		}
+		bytes += len(text)
+		full := over(i+1, limits.Inputs) || over(tokens, limits.Tokens) || over(bytes, limits.Bytes)
+		if full && i > 0 {
+			return texts[:i:i]
+		}
+	}
+	return texts
 }
 
 func over(n, limit int) bool { return limit > 0 && n > limit }

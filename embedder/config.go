@@ -2,30 +2,33 @@ package embedder
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 )
 
-// The providers.
-const (
-	ProviderLexical = "lexical" // built in, see lexical.go
-	ProviderOpenAI  = "openai"  // any server with OpenAI's POST /embeddings
-)
-
 // Config chooses a Model. The zero value is the lexical one; a zero field
-// means its default. All fields but Provider and Language are for the openai
-// provider.
+// means its default. All fields but Provider and Language are for the
+// providers that are servers.
 type Config struct {
-	// Provider is ProviderLexical (default) or ProviderOpenAI.
+	// Provider is ProviderLexical (default) or another of the Provider
+	// constants.
 	Provider string `yaml:"provider"`
 	// Language is the ISO 639-1 code of the knowledge base for the lexical
 	// model, "" for the default of internal/analysis.
 	Language string `yaml:"language"`
-	// BaseURL is what "/embeddings" is appended to, for example
-	// "http://localhost:11434/v1"; default "https://api.openai.com/v1".
+	// BaseURL is where the server is, for openai, voyage and jina with the
+	// version path: "http://localhost:1234/v1". "" means where the provider
+	// usually is.
 	BaseURL string `yaml:"base_url"`
 	// Model is the name under which the server knows the model.
 	Model string `yaml:"model"`
+	// Revision tells apart what the model's name does not: other weights under
+	// the same name, another pooling. It is part of the fingerprint, and
+	// compared with what the server says of itself where it does.
+	Revision string `yaml:"revision"`
 	// APIKeyFile names a file that holds the key; it is read for every
 	// request, so that the key may be replaced. It goes before APIKeyEnv.
 	APIKeyFile string `yaml:"api_key_file"`
@@ -35,21 +38,32 @@ type Config struct {
 	// Dimensions asks for vectors of this many components, of models that can
 	// be cut; 0 takes what the model gives.
 	Dimensions int `yaml:"dimensions"`
-	// EncodingFormat is how vectors travel, "float" (default) or "base64".
-	// Either is understood, whatever the server sends.
+	// EncodingFormat is how vectors travel from an openai server, "float"
+	// (default) or "base64". Either is understood, whatever the server sends.
 	EncodingFormat string `yaml:"encoding_format"`
 	// QueryPrefix and DocumentPrefix are put before each text, as some models
-	// were trained with ("query: ", "search_document: ").
-	QueryPrefix    string `yaml:"query_prefix"`
-	DocumentPrefix string `yaml:"document_prefix"`
-	// MaxInputs bounds the texts of a request; default 32, which every known
-	// server accepts.
+	// were trained with ("query: ", "search_document: "). If neither is set
+	// they are those of the model, where it is known to want some and the
+	// provider does not add them; NoKnownPrefixes leaves them out.
+	QueryPrefix     string `yaml:"query_prefix"`
+	DocumentPrefix  string `yaml:"document_prefix"`
+	NoKnownPrefixes bool   `yaml:"no_known_prefixes"`
+	// QueryPrompt and DocumentPrompt name prompts that a tei server's model
+	// brings with it, to be used instead of prefixes.
+	QueryPrompt    string `yaml:"query_prompt"`
+	DocumentPrompt string `yaml:"document_prompt"`
+	// MaxInputs bounds the texts of a request; 0 means what the provider
+	// takes, which is 32 or more.
 	MaxInputs int `yaml:"max_inputs"`
-	// MaxTokens bounds the estimated tokens of a request; default 100,000,
-	// which leaves room for the estimate's error.
+	// MaxTokens bounds the estimated tokens of a request; 0 means what the
+	// provider takes, with room for the estimate's error: 80,000 or more.
 	MaxTokens int `yaml:"max_tokens"`
-	// MaxBytes bounds the bytes of the texts of a request; default 1 MiB.
+	// MaxBytes bounds the bytes of the texts of a request; 0 means 1 MiB.
 	MaxBytes int `yaml:"max_bytes"`
+	// MaxTextTokens is how many tokens of one text the model reads; longer
+	// texts are refused and never cut. 0 means what is known of the model, or
+	// what the server tells.
+	MaxTextTokens int `yaml:"max_text_tokens"`
 	// Attempts bounds how often one request is sent; default 4.
 	Attempts int `yaml:"attempts"`
 	// Timeout bounds one attempt; default one minute.
@@ -57,6 +71,13 @@ type Config struct {
 	// MaxWait bounds the pause before another attempt; a server that asks for
 	// a longer one is left alone for that long. Default 20 seconds.
 	MaxWait time.Duration `yaml:"max_wait"`
+	// MaxConcurrency bounds the requests of this process that are in flight;
+	// there are fewer while the server is overloaded. Default 8.
+	MaxConcurrency int `yaml:"max_concurrency"`
+	// CacheBytes bounds the memory for vectors that were paid for, so that
+	// work that is tried again does not pay twice. The default, 128 MiB, holds
+	// the 8,000 chunks of the largest document with 3,072 dimensions each.
+	CacheBytes int `yaml:"cache_bytes"`
 	// Alpha overrides the model's default weight in hybrid searches.
 	Alpha *float64 `yaml:"alpha"`
 }
@@ -64,14 +85,26 @@ type Config struct {
 // SetDefaults replaces zero fields by their defaults.
 func (c *Config) SetDefaults() {
 	setDefault(&c.Provider, ProviderLexical)
-	setDefault(&c.BaseURL, "https://api.openai.com/v1")
 	setDefault(&c.EncodingFormat, encodingFloat)
-	setDefault(&c.MaxInputs, 32)
-	setDefault(&c.MaxTokens, 100_000)
-	setDefault(&c.MaxBytes, 1<<20)
 	setDefault(&c.Attempts, 4)
 	setDefault(&c.Timeout, time.Minute)
 	setDefault(&c.MaxWait, 20*time.Second)
+	setDefault(&c.MaxConcurrency, 8)
+	setDefault(&c.CacheBytes, 128<<20)
+	p, remote := providers[c.Provider]
+	if !remote {
+		return
+	}
+	setDefault(&c.BaseURL, p.baseURL)
+	setDefault(&c.MaxInputs, p.limits.Inputs)
+	setDefault(&c.MaxTokens, p.limits.Tokens)
+	setDefault(&c.MaxBytes, p.limits.Bytes)
+	model := known(c.Model)
+	setDefault(&c.MaxTextTokens, model.tokens)
+	chosen := c.QueryPrefix != "" || c.DocumentPrefix != "" || c.QueryPrompt != "" || c.DocumentPrompt != ""
+	if !chosen && !c.NoKnownPrefixes && !p.knowsRoles {
+		c.QueryPrefix, c.DocumentPrefix = model.query, model.document
+	}
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -88,16 +121,17 @@ func (c Config) Validate() error {
 	if c.Alpha != nil && !(*c.Alpha >= 0 && *c.Alpha <= 1) {
 		return fmt.Errorf("embedder.alpha is %v, it must be between 0 and 1", *c.Alpha)
 	}
-	switch c.Provider {
-	case ProviderLexical:
+	if c.Provider == ProviderLexical {
 		return nil
-	case ProviderOpenAI:
-		return c.validateOpenAI()
 	}
-	return fmt.Errorf("embedder.provider is %q, it must be %q or %q", c.Provider, ProviderLexical, ProviderOpenAI)
+	if _, ok := providers[c.Provider]; !ok {
+		names := append([]string{ProviderLexical}, slices.Sorted(maps.Keys(providers))...)
+		return fmt.Errorf("embedder.provider is %q, it must be one of %s", c.Provider, strings.Join(names, ", "))
+	}
+	return c.validateRemote()
 }
 
-func (c Config) validateOpenAI() error {
+func (c Config) validateRemote() error {
 	if err := checkBaseURL(c.BaseURL); err != nil {
 		return err
 	}
@@ -107,20 +141,36 @@ func (c Config) validateOpenAI() error {
 	if c.EncodingFormat != encodingFloat && c.EncodingFormat != encodingBase64 {
 		return fmt.Errorf("embedder.encoding_format is %q, it must be %q or %q", c.EncodingFormat, encodingFloat, encodingBase64)
 	}
+	if c.Provider == ProviderTEI && c.Dimensions != 0 {
+		return fmt.Errorf("embedder.dimensions is %d, it must be 0: a tei server does not cut vectors", c.Dimensions)
+	}
+	if c.Provider != ProviderTEI && (c.QueryPrompt != "" || c.DocumentPrompt != "") {
+		return fmt.Errorf("embedder.query_prompt and embedder.document_prompt are for the provider %q alone", ProviderTEI)
+	}
+	if err := c.validateNumbers(); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (c Config) validateNumbers() error {
 	for _, f := range []struct {
 		name  string
-		value int64
+		value float64
 	}{
-		{"dimensions", int64(c.Dimensions)},
-		{"max_inputs", int64(c.MaxInputs)},
-		{"max_tokens", int64(c.MaxTokens)},
-		{"max_bytes", int64(c.MaxBytes)},
-		{"attempts", int64(c.Attempts)},
-		{"timeout", int64(c.Timeout)},
-		{"max_wait", int64(c.MaxWait)},
+		{"dimensions", float64(c.Dimensions)},
+		{"max_inputs", float64(c.MaxInputs)},
+		{"max_tokens", float64(c.MaxTokens)},
+		{"max_bytes", float64(c.MaxBytes)},
+		{"max_text_tokens", float64(c.MaxTextTokens)},
+		{"attempts", float64(c.Attempts)},
+		{"timeout", c.Timeout.Seconds()},
+		{"max_wait", c.MaxWait.Seconds()},
+		{"max_concurrency", float64(c.MaxConcurrency)},
+		{"cache_bytes", float64(c.CacheBytes)},
 	} {
-		if f.value < 0 {
-			return fmt.Errorf("embedder.%s is %d, it must not be negative", f.name, f.value)
+		if !(f.value >= 0) { // so written, NaN is refused too
+			return fmt.Errorf("embedder.%s is %v, it must not be negative", f.name, f.value)
 		}
 	}
 	return nil

@@ -23,6 +23,8 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 		{"not a URL", Config{Provider: "openai", Model: "m", BaseURL: "http://h\x7f/secret"}, "embedder.base_url is not a URL"},
 		{"an unknown encoding", Config{Provider: "openai", Model: "m", EncodingFormat: "int8"}, "embedder.encoding_format"},
 		{"a negative limit", Config{Provider: "openai", Model: "m", MaxInputs: -1}, "embedder.max_inputs is -1"},
+		{"a cut TEI vector", Config{Provider: "tei", Model: "m", Dimensions: 64}, "embedder.dimensions is 64"},
+		{"a prompt that is not TEI's", Config{Provider: "ollama", Model: "m", QueryPrompt: "q"}, "embedder.query_prompt and"},
 		{"a weight above one", Config{Alpha: &two}, "embedder.alpha is 2"},
 		{"a key file that is not there", Config{Provider: "openai", Model: "m", APIKeyFile: "no/such/file"}, "embedder.api_key_file: "},
 		{"an empty variable", Config{Provider: "openai", Model: "m", APIKeyEnv: "TRIBUTARY_TEST_NO_KEY"}, "embedder.api_key_env: "},
@@ -36,6 +38,31 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 				t.Errorf("got %v, want %q", err, c.want)
 			case err != nil && strings.Contains(err.Error(), "secret"):
 				t.Errorf("error %q shows the secret", err)
+			}
+		})
+	}
+}
+
+func TestPrefixesOfKnownModels(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		cfg             Config
+		query, document string
+	}{
+		{"with owner and size", Config{Provider: "tei", Model: "intfloat/multilingual-e5-base"}, "query: ", "passage: "},
+		{"with a tag of Ollama", Config{Provider: "ollama", Model: "nomic-embed-text:v1.5"}, "search_query: ", "search_document: "},
+		{"for queries alone", Config{Provider: "openai", Model: "BAAI/bge-small-en-v1.5"}, representThis, ""},
+		{"none wanted", Config{Provider: "openai", Model: "BAAI/bge-m3"}, "", ""},
+		{"an unknown model", Config{Provider: "openai", Model: "our-own"}, "", ""},
+		{"one was set", Config{Provider: "tei", Model: "intfloat/e5-base", QueryPrefix: "q: "}, "q: ", ""},
+		{"prompts of the server", Config{Provider: "tei", Model: "intfloat/e5-base", QueryPrompt: "query"}, "", ""},
+		{"switched off", Config{Provider: "tei", Model: "intfloat/e5-base", NoKnownPrefixes: true}, "", ""},
+		{"the provider adds its own", Config{Provider: "jina", Model: "nomic-embed-text"}, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.cfg.SetDefaults()
+			if c.cfg.QueryPrefix != c.query || c.cfg.DocumentPrefix != c.document {
+				t.Errorf("prefixes %q and %q, want %q and %q", c.cfg.QueryPrefix, c.cfg.DocumentPrefix, c.query, c.document)
 			}
 		})
 	}
@@ -62,7 +89,7 @@ func TestAlphaMayBeSet(t *testing.T) {
 	}
 }
 
-func TestOpenAIFingerprintNamesWhatVectorsDependOn(t *testing.T) {
+func TestRemoteFingerprintNamesWhatVectorsDependOn(t *testing.T) {
 	base := Config{Provider: "openai", Model: "m"}
 	fingerprint := func(edit func(*Config)) string {
 		cfg := base
@@ -80,6 +107,8 @@ func TestOpenAIFingerprintNamesWhatVectorsDependOn(t *testing.T) {
 	}{
 		"model":           {func(c *Config) { c.Model = "other" }, false},
 		"dimensions":      {func(c *Config) { c.Dimensions = 256 }, false},
+		"provider":        {func(c *Config) { c.Provider = "ollama" }, false},
+		"revision":        {func(c *Config) { c.Revision = "2" }, false},
 		"query prefix":    {func(c *Config) { c.QueryPrefix = "query: " }, false},
 		"document prefix": {func(c *Config) { c.DocumentPrefix = "passage: " }, false},
 		"address":         {func(c *Config) { c.BaseURL = "http://elsewhere/v1" }, true},

@@ -3,7 +3,8 @@
 // the stored chunk that has the same content.
 //
 // Vectors come from a Model: the built-in lexical one, which needs neither
-// network nor weights, or any server that speaks OpenAI's embeddings protocol.
+// network nor weights, or a server that speaks the protocol of one of the
+// providers.
 package embedder
 
 import (
@@ -49,10 +50,21 @@ type Limits struct {
 	Inputs int // texts
 	Tokens int // in all, as analysis.CountTokens estimates them
 	Bytes  int // in all
+	// Parallel is how many calls of Embed at once make sense for one caller;
+	// 0 is 1.
+	Parallel int
 }
 
+// An Option changes what New makes.
+type Option func(*options)
+
+type options struct{ budget Budget }
+
+// WithBudget makes a model that is a server keep within b.
+func WithBudget(b Budget) Option { return func(o *options) { o.budget = b } }
+
 // New returns the model that cfg describes. It makes no network call.
-func New(cfg Config) (Model, error) {
+func New(cfg Config, opts ...Option) (Model, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -60,7 +72,11 @@ func New(cfg Config) (Model, error) {
 	if cfg.Provider == ProviderLexical {
 		return newLexical(cfg), nil
 	}
-	return newOpenAI(cfg)
+	o := options{budget: unlimited{}}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return newRemote(cfg, o.budget)
 }
 
 // normalise scales v to length 1 in place and reports why it cannot be

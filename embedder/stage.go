@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/internal/analysis"
@@ -17,7 +20,8 @@ type Stage struct {
 	// Base returns the registry's record of a document, whose chunks are
 	// reused. nil means that nothing is.
 	Base func(ctx context.Context, kb, document string) (tributary.Record, error)
-	// OnCall, if set, is told about every call of Model.Embed.
+	// OnCall, if set, is told about every call of Model.Embed, perhaps of
+	// several at once.
 	OnCall func(Usage)
 }
 
@@ -128,24 +132,40 @@ func (s Stage) kept(ctx context.Context, head tributary.Head) (map[string][]stri
 	return ids, nil
 }
 
-// embed embeds texts in batches. After a batch that found the model away, the
-// rest is not tried.
+// embed embeds texts in batches, as many at once as the model likes. After a
+// batch that found the model away, the rest is not tried.
 func (s Stage) embed(ctx context.Context, texts []string) []embedded {
-	done := make([]embedded, 0, len(texts))
 	if len(texts) == 0 {
-		return done
+		return nil
 	}
 	dim, err := s.Model.Dimension(ctx)
 	if err != nil {
-		return fill(done, len(texts), err)
+		return all(len(texts), err)
 	}
-	for _, batch := range batches(texts, s.Model.Limits()) {
-		some, err := s.call(ctx, batch, dim)
-		done = append(done, some...)
-		if outcome, _ := tributary.OutcomeOf(err); outcome == tributary.Waiting || ctx.Err() != nil {
-			return fill(done, len(texts), err)
-		}
+	var (
+		limits = s.Model.Limits()
+		done   = make([]embedded, len(texts))
+		away   atomic.Pointer[error]
+		group  errgroup.Group
+	)
+	group.SetLimit(max(limits.Parallel, 1))
+	for from, batch := 0, []string(nil); from < len(texts); from += len(batch) {
+		batch = first(texts[from:], limits)
+		part := done[from : from+len(batch)]
+		group.Go(func() error {
+			if err := away.Load(); err != nil {
+				copy(part, all(len(part), *err))
+				return nil
+			}
+			some, err := s.call(ctx, batch, dim)
+			copy(part, some)
+			if outcome, _ := tributary.OutcomeOf(err); outcome == tributary.Waiting || err != nil && ctx.Err() != nil {
+				away.CompareAndSwap(nil, &err)
+			}
+			return nil
+		})
 	}
+	_ = group.Wait() // what failed is in done
 	return done
 }
 
@@ -155,12 +175,9 @@ type embedded struct {
 	err    error
 }
 
-// fill appends err until done has count elements.
-func fill(done []embedded, count int, err error) []embedded {
-	for len(done) < count {
-		done = append(done, embedded{err: err})
-	}
-	return done
+// all is what becomes of count texts that fail together.
+func all(count int, err error) []embedded {
+	return slices.Repeat([]embedded{{err: err}}, count)
 }
 
 // call embeds one batch. The error is that of the call as a whole.
@@ -177,10 +194,10 @@ func (s Stage) call(ctx context.Context, texts []string, dim int) ([]embedded, e
 	items, isBatch := errors.AsType[tributary.BatchError](err)
 	switch {
 	case err != nil && !isBatch:
-		return fill(nil, len(texts), err), err
+		return all(len(texts), err), err
 	case len(vectors) != len(texts):
 		err := fmt.Errorf("model %s: %d vectors for %d texts", s.Model.Fingerprint(), len(vectors), len(texts))
-		return fill(nil, len(texts), err), err
+		return all(len(texts), err), err
 	}
 	out := make([]embedded, len(texts))
 	for i, v := range vectors {

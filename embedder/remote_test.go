@@ -28,9 +28,13 @@ type server struct {
 	*httptest.Server
 	dim       int
 	maxInputs int    // more are refused with 413 as TEI does; 0: no limit
+	reads     int    // tokens of one text that are read, the rest is cut; 0: all
 	poison    string // a text that contains it is refused with 400
 
+	refusals map[int]int // status of the nth request, from 1
+
 	mu       sync.Mutex
+	embedded []string // texts, as often as they were
 	requests []wireRequest
 	answers  []func(http.ResponseWriter) // for the next requests, before anything else
 	edit     func(map[string]any)        // of a successful reply
@@ -71,6 +75,10 @@ func (s *server) handle(w http.ResponseWriter, r *http.Request) {
 		answer(w)
 		return
 	}
+	if code := s.refusals[len(s.requests)]; code > 0 {
+		w.WriteHeader(code)
+		return
+	}
 	s.answer(w, req)
 }
 
@@ -85,7 +93,13 @@ func (s *server) answer(w http.ResponseWriter, req wireRequest) {
 		dim = req.Dimensions
 	}
 	var data []map[string]any
+	tokens := 0
 	for i, text := range req.Input {
+		n := 5 * max(words(text), 1)
+		if s.reads > 0 {
+			n = min(n, s.reads)
+		}
+		tokens += n
 		if text == "" || s.poison != "" && strings.Contains(text, s.poison) {
 			openAIError(w, 400, "'$.input' is invalid. Please check the API reference.", "invalid_request_error", "")
 			return
@@ -98,10 +112,11 @@ func (s *server) answer(w http.ResponseWriter, req wireRequest) {
 		data = append(data, map[string]any{"object": "embedding", "index": i, "embedding": embedding})
 	}
 	reply := map[string]any{"object": "list", "data": data, "model": req.Model,
-		"usage": map[string]any{"prompt_tokens": 5 * len(req.Input), "total_tokens": 5 * len(req.Input)}}
+		"usage": map[string]any{"prompt_tokens": tokens, "total_tokens": tokens}}
 	if s.edit != nil {
 		s.edit(reply)
 	}
+	s.embedded = append(s.embedded, req.Input...)
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(reply)
 }
@@ -143,7 +158,7 @@ func status(code int, body string, headers ...string) func(http.ResponseWriter) 
 }
 
 // model returns a client of s that notes its pauses instead of making them.
-func (s *server) model(t *testing.T, cfg Config) (*OpenAI, *[]time.Duration) {
+func (s *server) model(t *testing.T, cfg Config) (*Remote, *[]time.Duration) {
 	t.Helper()
 	cfg.Provider, cfg.BaseURL = ProviderOpenAI, s.URL+"/v1"
 	setDefault(&cfg.Model, "test-model")
@@ -152,7 +167,7 @@ func (s *server) model(t *testing.T, cfg Config) (*OpenAI, *[]time.Duration) {
 		t.Fatal(err)
 	}
 	pauses := &[]time.Duration{}
-	api := m.(*OpenAI)
+	api := m.(*Remote)
 	api.pause = func(_ context.Context, d time.Duration) error { *pauses = append(*pauses, d); return nil }
 	return api, pauses
 }
@@ -177,7 +192,7 @@ func wantVectors(t *testing.T, vectors []tributary.Vector, dim int, texts ...str
 	}
 }
 
-func TestOpenAIEmbedsInBothEncodings(t *testing.T) {
+func TestRemoteEmbedsInBothEncodings(t *testing.T) {
 	for _, format := range []string{"float", "base64"} {
 		t.Run(format, func(t *testing.T) {
 			s := newServer(t)
@@ -198,7 +213,7 @@ func TestOpenAIEmbedsInBothEncodings(t *testing.T) {
 	}
 }
 
-func TestOpenAIUnderstandsAnyEncodingAndOrder(t *testing.T) {
+func TestRemoteUnderstandsAnyEncodingAndOrder(t *testing.T) {
 	s := newServer(t)
 	s.edit = func(reply map[string]any) {
 		data := reply["data"].([]map[string]any)
@@ -214,7 +229,7 @@ func TestOpenAIUnderstandsAnyEncodingAndOrder(t *testing.T) {
 	wantVectors(t, vectors, 4, "a", "bb", "ccc")
 }
 
-func TestOpenAIAddsPrefixesAndDimensions(t *testing.T) {
+func TestRemoteAddsPrefixesAndDimensions(t *testing.T) {
 	s := newServer(t)
 	m, _ := s.model(t, Config{QueryPrefix: "query: ", DocumentPrefix: "passage: ", Dimensions: 8})
 	for role, want := range map[Role]string{RoleQuery: "query: x", RoleDocument: "passage: x"} {
@@ -232,7 +247,7 @@ func TestOpenAIAddsPrefixesAndDimensions(t *testing.T) {
 	}
 }
 
-func TestOpenAIAsksForTheDimensionOnce(t *testing.T) {
+func TestRemoteAsksForTheDimensionOnce(t *testing.T) {
 	s := newServer(t)
 	m, _ := s.model(t, Config{})
 	for range 2 {
@@ -245,7 +260,7 @@ func TestOpenAIAsksForTheDimensionOnce(t *testing.T) {
 	}
 }
 
-func TestOpenAIKeepsWithinTheLimits(t *testing.T) {
+func TestRemoteKeepsWithinTheLimits(t *testing.T) {
 	texts := make([]string, 10)
 	for i := range texts {
 		texts[i] = strings.Repeat("word ", 10) // 10 tokens, 50 bytes
@@ -273,7 +288,7 @@ func TestOpenAIKeepsWithinTheLimits(t *testing.T) {
 	}
 }
 
-func TestOpenAITriesAgain(t *testing.T) {
+func TestRemoteTriesAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer   func(http.ResponseWriter)
 		min, max time.Duration
@@ -306,7 +321,7 @@ func TestOpenAITriesAgain(t *testing.T) {
 	}
 }
 
-func TestOpenAIIsUnavailable(t *testing.T) {
+func TestRemoteIsUnavailable(t *testing.T) {
 	for name, c := range map[string]struct {
 		cfg      Config
 		answer   func(http.ResponseWriter)
@@ -358,7 +373,7 @@ func TestOpenAIIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestOpenAIFindsTheTextThatIsRefused(t *testing.T) {
+func TestRemoteFindsTheTextThatIsRefused(t *testing.T) {
 	s := newServer(t)
 	s.poison = "poison"
 	m, _ := s.model(t, Config{})
@@ -376,7 +391,7 @@ func TestOpenAIFindsTheTextThatIsRefused(t *testing.T) {
 	wantVectors(t, vectors, 4, "a", "b", "c", "", "e", "f", "")
 }
 
-func TestOpenAIRejectsNoTextForAWrongSetting(t *testing.T) {
+func TestRemoteRejectsNoTextForAWrongSetting(t *testing.T) {
 	s := newServer(t)
 	s.poison = "t" // every word, the probe included
 	m, _ := s.model(t, Config{Dimensions: 9999})
@@ -386,7 +401,7 @@ func TestOpenAIRejectsNoTextForAWrongSetting(t *testing.T) {
 	}
 }
 
-func TestOpenAIHalvesABatchThatIsTooLarge(t *testing.T) {
+func TestRemoteHalvesABatchThatIsTooLarge(t *testing.T) {
 	s := newServer(t)
 	s.maxInputs = 2
 	m, _ := s.model(t, Config{})
@@ -398,7 +413,7 @@ func TestOpenAIHalvesABatchThatIsTooLarge(t *testing.T) {
 	wantVectors(t, vectors, 4, texts...)
 }
 
-func TestOpenAIGivesNoVectorThatCannotBeStored(t *testing.T) {
+func TestRemoteGivesNoVectorThatCannotBeStored(t *testing.T) {
 	for name, embedding := range map[string]any{
 		"zero": []float32{0, 0, 0, 0},
 		"null": []any{1, nil, 1, 1},
@@ -418,7 +433,7 @@ func TestOpenAIGivesNoVectorThatCannotBeStored(t *testing.T) {
 	}
 }
 
-func TestOpenAIReadsTheKeyForEveryRequestAndTellsNobody(t *testing.T) {
+func TestRemoteReadsTheKeyForEveryRequestAndTellsNobody(t *testing.T) {
 	s := newServer(t)
 	file := filepath.Join(t.TempDir(), "key")
 	write := func(key string) {
@@ -430,7 +445,7 @@ func TestOpenAIReadsTheKeyForEveryRequestAndTellsNobody(t *testing.T) {
 	m, _ := s.model(t, Config{APIKeyFile: file})
 	for i, key := range []string{"secret-1", "secret-2"} {
 		write(key)
-		if _, err := m.Embed(t.Context(), []string{"x"}, RoleQuery); err != nil {
+		if _, err := m.Embed(t.Context(), []string{"query of " + key}, RoleQuery); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.requests[i].key; got != key {
@@ -444,7 +459,7 @@ func TestOpenAIReadsTheKeyForEveryRequestAndTellsNobody(t *testing.T) {
 	}
 }
 
-func TestOpenAIStopsWhenCancelled(t *testing.T) {
+func TestRemoteStopsWhenCancelled(t *testing.T) {
 	s := newServer(t)
 	s.answers = append(s.answers, status(503, ""))
 	m, _ := s.model(t, Config{})
@@ -454,6 +469,31 @@ func TestOpenAIStopsWhenCancelled(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || len(s.requests) != 1 {
 		t.Errorf("%v after %d requests, want %v after 1", err, len(s.requests), context.Canceled)
 	}
+}
+
+func TestRemoteFollowsNoRedirect(t *testing.T) {
+	elsewhere := newServer(t)
+	s := newServer(t)
+	s.answers = append(s.answers, status(307, "", "Location: "+elsewhere.URL+"/v1/embeddings"))
+	m, _ := s.model(t, Config{})
+	_, err := m.Embed(t.Context(), []string{"text"}, RoleDocument)
+	if outcome, _ := tributary.OutcomeOf(err); outcome != tributary.Waiting || !strings.Contains(fmt.Sprint(err), "redirects are not followed") {
+		t.Errorf("%v (%v), want to wait for another embedder.base_url", err, outcome)
+	}
+	if len(elsewhere.requests) != 0 {
+		t.Error("the key went elsewhere")
+	}
+}
+
+func TestRemoteHalvesARequestOfMoreTokensThanAMinuteHas(t *testing.T) {
+	s := newServer(t)
+	s.answers = append(s.answers, status(429, `{"error":{"message":"Request too large for test-model on tokens per min (TPM): Limit 1000, Requested 2000.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}`))
+	m, pauses := s.model(t, Config{})
+	vectors, err := m.Embed(t.Context(), []string{"a", "b"}, RoleDocument)
+	if err != nil || len(*pauses) != 0 || len(s.requests) != 3 {
+		t.Fatalf("%v after %d requests and pauses %v, want three requests", err, len(s.requests), *pauses)
+	}
+	wantVectors(t, vectors, 4, "a", "b")
 }
 
 func TestRetryAfterTakesDates(t *testing.T) {
@@ -474,12 +514,14 @@ func TestRetryAfterTakesDates(t *testing.T) {
 
 func TestErrorTextIsShort(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"error":"just text"}`:                 "just text",
-		`{"error":{"message":"in an object"}}`:  "in an object",
-		`{"detail":"of another kind"}`:          `{"detail":"of another kind"}`,
-		"<html>\n  bad gateway\n</html>":        "<html> bad gateway </html>",
-		strings.Repeat("x", 400):                strings.Repeat("x", 300) + "...",
-		`{"error":{"message":"","type":"bad"}}`: `{"error":{"message":"","type":"bad"}}`,
+		`{"error":"just text"}`:                  "just text",
+		`{"error":{"message":"in an object"}}`:   "in an object",
+		`{"detail":"of Voyage"}`:                 "of Voyage",
+		`{"message":"of Cohere"}`:                "of Cohere",
+		`{"detail":[{"msg":"of another kind"}]}`: `{"detail":[{"msg":"of another kind"}]}`,
+		"<html>\n  bad gateway\n</html>":         "<html> bad gateway </html>",
+		strings.Repeat("x", 400):                 strings.Repeat("x", 300) + "...",
+		`{"error":{"message":"","type":"bad"}}`:  `{"error":{"message":"","type":"bad"}}`,
 	} {
 		if got, _ := errorText([]byte(body)); got != want {
 			t.Errorf("errorText(%.40q) = %q, want %q", body, got, want)
@@ -492,14 +534,14 @@ func FuzzReply(f *testing.F) {
 	f.Add(`{"data":[{"embedding":null}]}`, 1)
 	f.Add(`{"data":[{"index":-1,"embedding":[]}]}`, 1)
 	f.Fuzz(func(t *testing.T, body string, count int) {
-		r, err := readReply(strings.NewReader(body))
-		if err != nil || count < 0 || count > 1000 {
+		if count < 0 || count > 1000 {
 			return
 		}
-		vectors, err := r.inOrder(count)
+		r, err := readList(strings.NewReader(body), count)
 		if err != nil {
 			return
 		}
+		vectors := r.vectors
 		if len(vectors) != count {
 			t.Fatalf("%d vectors for %d texts", len(vectors), count)
 		}
