@@ -125,7 +125,7 @@ const (
 // commands lists the commands in no particular order; the help sorts them.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		newUp(a), newWorker(a), newReindex(a),
+		newUp(a), newWorker(a), newGateway(a), newMCP(a), newReindex(a),
 		newAdd(a), newRm(a), newSearch(a), newAsk(a),
 		newLs(a), newShow(a), newStatus(a), newTopology(a), newVerify(a),
 		newConfig(a), newVersion(a),

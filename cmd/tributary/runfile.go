@@ -23,6 +23,7 @@ type RunFile struct {
 	// WeaviateKeyFile is the file with the API key, "" if none is needed.
 	WeaviateKeyFile string    `json:"weaviate_key_file,omitempty"`
 	Metrics         string    `json:"metrics,omitempty"` // URL, "" if none are served
+	Gateway         string    `json:"gateway,omitempty"` // URL of HTTP, "" if none is served
 	Started         time.Time `json:"started"`
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/tributary-kb/tributary/internal/api"
 	"github.com/tributary-kb/tributary/internal/config"
 	"github.com/tributary-kb/tributary/internal/embedded"
+	"github.com/tributary-kb/tributary/internal/gateway"
 	"github.com/tributary-kb/tributary/internal/weaviate"
 )
 
@@ -50,6 +51,7 @@ unless nats.listen says otherwise.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.up(cmd.Context(), args, f) },
 	}
 	weaviateFlags(cmd)
+	gatewayFlag(cmd, "http")
 	cmd.Flags().StringVar(&f.ask, "ask", "", "ask this `QUESTION` when all that is named can be searched, print the answer, and end")
 	configFlag(cmd.Flags(), "listen", "nats.listen", "", "`HOST:PORT` of NATS (default "+config.DefaultNATSListen+")")
 	return cmd
@@ -75,6 +77,7 @@ type machines struct {
 	index    weaviate.Config
 	nc       *nats.Conn
 	obs      *observation
+	gateway  *gateway.Gateway // nil: no HTTP
 	audit    *auditor
 }
 
@@ -230,10 +233,19 @@ func (a *app) upOn(ctx context.Context, m *machines, args []string, f upFlags) e
 		return err
 	}
 	p.health = m.healthy
+	if a.cfg.Gateway.Listen != "" {
+		if m.gateway, err = a.openGateway(ctx, m.nc); err != nil {
+			return err
+		}
+		m.run.Gateway = m.gateway.URL()
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.run(ctx, stages) })
+	if m.gateway != nil {
+		g.Go(func() error { return m.gateway.Serve(ctx, gatewayGrace) })
+	}
 	if m.weaviate != nil {
 		g.Go(func() error { return m.audit.run(ctx, m) })
 	}
@@ -303,6 +315,10 @@ func (a *app) announce(ctx context.Context, m *machines) error {
 			Data string `json:"data"`
 		}{m.run, a.cfg.Data})
 	}
-	a.printf("ready: NATS %s, Weaviate %s, metrics %s, data %s\n", config.Redact(m.run.NATS), config.Redact(m.run.Weaviate), m.run.Metrics, a.cfg.Data)
+	http := ""
+	if m.run.Gateway != "" {
+		http = ", HTTP " + m.run.Gateway
+	}
+	a.printf("ready: NATS %s, Weaviate %s%s, metrics %s, data %s\n", config.Redact(m.run.NATS), config.Redact(m.run.Weaviate), http, m.run.Metrics, a.cfg.Data)
 	return nil
 }

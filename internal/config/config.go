@@ -39,6 +39,7 @@ type Config struct {
 	// Query holds the sections search and generator.
 	Query   queryworker.Config `yaml:",inline"`
 	Stages  Stages             `yaml:"stages"`
+	Gateway Gateway            `yaml:"gateway"`
 	Log     Log                `yaml:"log"`
 	Metrics Metrics            `yaml:"metrics"`
 }
@@ -105,6 +106,16 @@ type Concurrency struct {
 	Embed  int `yaml:"embed"`
 	Index  int `yaml:"index"`
 	Query  int `yaml:"query"`
+}
+
+// Gateway says where the system is served over HTTP.
+type Gateway struct {
+	// Listen is host:port; port 0 takes a free one, "" serves no HTTP.
+	Listen string `yaml:"listen"`
+	// TokenFile holds the token that every request must carry. Without one only
+	// this machine is served.
+	TokenFile string `yaml:"token_file"`
+	Token     Secret `yaml:"-" env:"token"`
 }
 
 // Log says what is logged, and how. Logs go to standard error.

@@ -42,6 +42,12 @@ func (w Weaviate) Key() (string, error) {
 	return secret("weaviate.api_key_file", w.APIKey, w.APIKeyFile)
 }
 
+// BearerToken returns the token that clients need, "" if none is set. The token
+// of the environment goes before that of the file.
+func (g Gateway) BearerToken() (string, error) {
+	return secret("gateway.token_file", g.Token, g.TokenFile)
+}
+
 // secret returns the value given directly, or else the content of file
 // without the white space around it.
 func secret(key string, direct Secret, file string) (string, error) {

@@ -38,6 +38,7 @@ func (c Config) Validate() error {
 	v.weaviate(c.Weaviate)
 	v.errs = append(v.errs, c.Ingest.Validate(), c.Chunker.Validate(), c.Embedder.Validate(), c.Query.Validate())
 	v.stages(c.Stages)
+	v.listen("gateway.listen", c.Gateway.Listen, true)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
 	v.listen("metrics.listen", c.Metrics.Listen, true)

@@ -1,0 +1,235 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tributary-kb/tributary"
+)
+
+// The types of OpenAI's chat completions and models, as far as they mean
+// something here: https://platform.openai.com/docs/api-reference/chat. What
+// steers a model (temperature, tools, ...) is accepted and ignored, because
+// chat front ends send it unasked.
+type chatRequest struct {
+	Model    string        `json:"model"`
+	Messages []chatMessage `json:"messages"`
+	Stream   bool          `json:"stream,omitempty"`
+}
+
+type chatMessage struct {
+	Role    string      `json:"role"`
+	Content chatContent `json:"content"`
+}
+
+// chatContent is a text; in requests it may also be a list of parts, of which
+// those of type "text" count.
+type chatContent string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *chatContent) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*c = chatContent(text)
+		return nil
+	}
+	var parts []struct {
+		Type string `json:"type"`
+		Text string `json:"text"`
+	}
+	if err := json.Unmarshal(data, &parts); err != nil {
+		return fmt.Errorf("content is neither a text nor a list of parts: %w", err)
+	}
+	var texts []string
+	for _, p := range parts {
+		if p.Type == "text" {
+			texts = append(texts, p.Text)
+		}
+	}
+	*c = chatContent(strings.Join(texts, "\n"))
+	return nil
+}
+
+type chatReply struct {
+	ID      string       `json:"id"`
+	Object  string       `json:"object"` // chat.completion
+	Created int64        `json:"created"`
+	Model   string       `json:"model"`
+	Choices []chatChoice `json:"choices"`
+	// Citations are not OpenAI's: what the numbers in the text refer to.
+	Citations []tributary.Citation `json:"citations"`
+}
+
+type chatChoice struct {
+	Index        int         `json:"index"`
+	Message      chatMessage `json:"message"`
+	FinishReason string      `json:"finish_reason"` // stop
+}
+
+type chatChunk struct {
+	ID        string               `json:"id"`
+	Object    string               `json:"object"` // chat.completion.chunk
+	Created   int64                `json:"created"`
+	Model     string               `json:"model"`
+	Choices   []chunkChoice        `json:"choices"`
+	Citations []tributary.Citation `json:"citations,omitempty"` // of the last
+}
+
+type chunkChoice struct {
+	Index        int        `json:"index"`
+	Delta        chunkDelta `json:"delta"`
+	FinishReason *string    `json:"finish_reason"` // null, and stop on the last
+}
+
+type chunkDelta struct {
+	Role    string `json:"role,omitempty"`
+	Content string `json:"content,omitempty"`
+}
+
+type model struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"` // model
+	Created int64  `json:"created"`
+	OwnedBy string `json:"owned_by"` // tributary
+}
+
+type modelList struct {
+	Object string  `json:"object"` // list
+	Data   []model `json:"data"`
+}
+
+// modelPrefix begins the names under which knowledge bases are models.
+const modelPrefix = "tributary/"
+
+func newModel(kb string) model {
+	return model{ID: modelPrefix + kb, Object: "model", OwnedBy: "tributary"}
+}
+
+func (h *handler) models(w http.ResponseWriter, r *http.Request) {
+	status, err := h.cfg.For(h.cfg.KB).Status(r.Context())
+	list := modelList{Object: "list", Data: []model{newModel(h.cfg.KB)}}
+	for _, kb := range status.KBs {
+		if kb.KB != h.cfg.KB {
+			list.Data = append(list.Data, newModel(kb.KB))
+		}
+	}
+	h.reply(w, r, list, err)
+}
+
+func (h *handler) model(w http.ResponseWriter, r *http.Request) {
+	kb, err := h.kbOf(r.PathValue("model"))
+	h.reply(w, r, newModel(kb), err)
+}
+
+// kbOf returns the knowledge base that a model's name means.
+func (h *handler) kbOf(name string) (string, error) {
+	if name == "" {
+		return h.cfg.KB, nil
+	}
+	kb := strings.TrimPrefix(name, modelPrefix)
+	if err := tributary.CheckKB(kb); err != nil {
+		return "", tributary.Errorf(tributary.CodeNotFound, "model %q: the models are knowledge bases, as %s%s: %w", name, modelPrefix, h.cfg.KB, err)
+	}
+	return kb, nil
+}
+
+func (h *handler) chat(w http.ResponseWriter, r *http.Request) {
+	req, err := read[chatRequest](w, r, maxQuery)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	kb, err := h.kbOf(req.Model)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	question, err := lastQuestion(req.Messages)
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	c := completion{id: "chatcmpl-" + rand.Text(), created: time.Now().Unix(), model: modelPrefix + kb}
+	ask := tributary.AskRequest{Question: question}
+	if req.Stream {
+		h.chatStream(w, r, c, h.cfg.For(kb), ask)
+		return
+	}
+	answer, err := answerTo(r.Context(), h.cfg.For(kb), ask, func(string) error { return nil })
+	h.reply(w, r, c.whole(answer), err)
+}
+
+// lastQuestion is the last message of the user. What was said before is not
+// part of the question.
+func lastQuestion(messages []chatMessage) (string, error) {
+	for i := len(messages) - 1; i >= 0; i-- {
+		if messages[i].Role == "user" {
+			if text := strings.TrimSpace(string(messages[i].Content)); text != "" {
+				return text, nil
+			}
+			break
+		}
+	}
+	return "", tributary.Errorf(tributary.CodeInvalid, "messages: the last one of role user has no text")
+}
+
+// A completion is one reply to a chat.
+type completion struct {
+	id      string
+	created int64
+	model   string
+}
+
+func (c completion) whole(a tributary.Answer) chatReply {
+	return chatReply{ID: c.id, Object: "chat.completion", Created: c.created, Model: c.model, Citations: a.Citations,
+		Choices: []chatChoice{{FinishReason: "stop", Message: chatMessage{Role: "assistant", Content: chatContent(a.Answer + sourceList(a.Citations))}}}}
+}
+
+func (c completion) chunk(d chunkDelta) chatChunk {
+	return chatChunk{ID: c.id, Object: "chat.completion.chunk", Created: c.created, Model: c.model, Choices: []chunkChoice{{Delta: d}}}
+}
+
+func (h *handler) chatStream(w http.ResponseWriter, r *http.Request, c completion, s System, ask tributary.AskRequest) {
+	events := &eventStream{w: w}
+	role := "assistant" // of the first piece
+	answer, err := answerTo(r.Context(), s, ask, func(delta string) error {
+		d := chunkDelta{Role: role, Content: delta}
+		role = ""
+		return events.send("", c.chunk(d))
+	})
+	if err != nil && !events.started {
+		h.fail(w, r, err)
+		return
+	}
+	if err != nil {
+		_ = events.send("", brokenOff(err))
+		return
+	}
+	last := c.chunk(chunkDelta{Content: sourceList(answer.Citations)})
+	stop := "stop"
+	last.Choices[0].FinishReason, last.Citations = &stop, answer.Citations
+	if events.send("", last) == nil {
+		_ = events.write("", "[DONE]")
+	}
+}
+
+// sourceList names what the numbers of an answer refer to, for front ends that
+// show the text alone.
+func sourceList(citations []tributary.Citation) string {
+	var b strings.Builder
+	for i, c := range citations {
+		if i == 0 {
+			b.WriteString("\n\nSources:\n")
+		}
+		fmt.Fprintf(&b, "[%d] ", c.N)
+		if c.Title != "" {
+			b.WriteString(strings.Join(strings.Fields(c.Title), " ") + ": ")
+		}
+		b.WriteString(c.URI + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
