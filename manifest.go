@@ -46,6 +46,8 @@ type Manifest struct {
 	Changed     time.Time   `json:"changed"`   // acceptance of the version that last changed the content
 	Change      Change      `json:"change"`
 	Chunks      []ChunkRef  `json:"chunks,omitempty"`
+	// Origin says where the content of this version came from, e.g. "commit".
+	Origin map[string]string `json:"origin,omitempty"`
 }
 
 // A Change sums up what a version did to the one before it.

@@ -84,6 +84,10 @@ type Request struct {
 	Content []byte `json:"content,omitempty"`
 	// ContentRef names content that is kept in the blob store.
 	ContentRef string `json:"content_ref,omitempty"`
+	// Origin says where the content came from ("commit", ...). It stands in the
+	// manifest and is not part of what is embedded: a new commit alone changes
+	// no chunk.
+	Origin map[string]string `json:"origin,omitempty"`
 }
 
 // Accept gives the request the version under which the stream accepted it,
@@ -129,6 +133,8 @@ type Document struct {
 	Text        string  `json:"text,omitempty"`         // valid UTF-8, the text that offsets refer to
 	Blocks      []Block `json:"blocks,omitempty"`
 	Parser      string  `json:"parser,omitempty"` // name and version of the parser, part of the Fingerprint
+	// Origin is that of the Request.
+	Origin map[string]string `json:"origin,omitempty"`
 }
 
 // A Chunk is a passage of a Document: Text == Document.Text[Start:End].
@@ -155,6 +161,8 @@ type Chunked struct {
 	Parser      string  `json:"parser,omitempty"`
 	Chunker     string  `json:"chunker,omitempty"`
 	Chunks      []Chunk `json:"chunks,omitempty"` // in order of Start
+	// Origin is that of the Request.
+	Origin map[string]string `json:"origin,omitempty"`
 }
 
 // Embedded is a Chunked whose chunks have a Vector or the ID of a chunk that

@@ -114,6 +114,8 @@ type Hit struct {
 	Language    string    `json:"language,omitempty"`
 	Changed     time.Time `json:"changed,omitzero"` // when the passage last changed
 	ID          string    `json:"id"`               // of the chunk
+	// Origin says where the document's version came from, e.g. "commit".
+	Origin map[string]string `json:"origin,omitempty"`
 }
 
 // SearchReply is the answer to a SearchRequest.
@@ -285,6 +287,7 @@ type Commit struct {
 	URI      string `json:"uri"`
 	Document string `json:"document"`
 	Version  uint64 `json:"version"`
+	Source   string `json:"source,omitempty"` // of the document, "" of a deletion
 	Change
 	Accepted  time.Time `json:"accepted"`
 	Committed time.Time `json:"committed"`

@@ -66,6 +66,7 @@ func (c Chunker) Chunk(ctx context.Context, doc tributary.Document, emit func(tr
 		Attributes:  doc.Attributes,
 		ContentHash: doc.ContentHash,
 		Parser:      doc.Parser,
+		Origin:      doc.Origin,
 		Chunker:     c.Version(),
 		Chunks:      chunks,
 	})

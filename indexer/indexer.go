@@ -290,7 +290,7 @@ func (x *Indexer) build(a *attempt) {
 		Version: in.Version, State: tributary.StateLive, ContentHash: in.ContentHash,
 		Fingerprint: tributary.Fingerprint{Parser: in.Parser, Chunker: in.Chunker, Embedder: in.Embedder},
 		Title:       in.Title, ContentType: in.ContentType, Source: in.Source, Language: in.Language,
-		Accepted: in.Accepted, Chunks: make([]tributary.ChunkRef, 0, len(in.Chunks)),
+		Origin: in.Origin, Accepted: in.Accepted, Chunks: make([]tributary.ChunkRef, 0, len(in.Chunks)),
 	}
 	for _, c := range in.Chunks {
 		id := c.ID
@@ -376,6 +376,6 @@ func commitOf(rec tributary.Record) tributary.Commit {
 	m := rec.Manifest
 	return tributary.Commit{
 		KB: rec.KB, URI: rec.URI, Document: rec.Document, Version: m.Version,
-		Change: m.Change, Accepted: m.Accepted, Committed: m.Committed,
+		Source: m.Source, Change: m.Change, Accepted: m.Accepted, Committed: m.Committed,
 	}
 }

@@ -138,6 +138,7 @@ func (g *Ingester) parse(ctx context.Context, req tributary.Request, in Input) (
 		Text:        parsed.Text,
 		Blocks:      parsed.Blocks,
 		Parser:      ParserName,
+		Origin:      req.Origin,
 	}, nil
 }
 

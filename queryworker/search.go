@@ -287,5 +287,6 @@ func hit(rank int, score float64, o tributary.Object, rec tributary.Record, plac
 		Language:    o.Language,
 		Changed:     o.Changed,
 		ID:          o.ID,
+		Origin:      rec.Manifest.Origin,
 	}
 }
