@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -44,7 +45,8 @@ type FetchConfig struct {
 	// MaxRetryAfter caps the delay that a server's Retry-After asks for.
 	// Default 1h.
 	MaxRetryAfter time.Duration `yaml:"max_retry_after"`
-	// UserAgent is sent with every request. Default "tributary/1".
+	// UserAgent is sent with every request. It begins with the product token
+	// that robots.txt files know the program by. Default "tributary/1".
 	UserAgent string `yaml:"user_agent"`
 	// Contact, an address or URL where the operator can be reached, is added
 	// to UserAgent. Default: the project's page.
@@ -122,10 +124,25 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("ingest.parse_memory_bytes is %d, a child process needs at least %d",
 			c.ParseMemoryBytes, minParseMemoryBytes))
 	}
+	if c.Fetch.Product() == "" {
+		errs = append(errs, fmt.Errorf("ingest.fetch.user_agent is %q, it must begin with a name of letters, '-' and '_'", c.Fetch.UserAgent))
+	}
 	if _, err := c.Fetch.networks(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// Product returns the product token of UserAgent (RFC 9309, section 2.2.1):
+// its letters, '-' and '_' at the beginning.
+func (c *FetchConfig) Product() string {
+	end := strings.IndexFunc(c.UserAgent, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-' && r != '_'
+	})
+	if end < 0 {
+		return c.UserAgent
+	}
+	return c.UserAgent[:end]
 }
 
 // minParseMemoryBytes is what a child process needs before it parses anything.

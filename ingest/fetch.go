@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,17 +20,52 @@ import (
 // of it.
 var ErrGone = errors.New("the document is gone")
 
-var (
-	errRedirects = errors.New("too many redirects")
-	errTooLarge  = errors.New("too large")
-)
+// ErrRedirects is what Fetch wraps when it is sent on more often than allowed.
+var ErrRedirects = errors.New("more redirects")
 
 // Fetched is what a server returned for a document.
 type Fetched struct {
 	URL         string // where it was found, after redirects
 	ContentType string // as declared by the server, "" if it did not say
 	Content     []byte // decompressed
+	// NotModified says that the document is what the validators of the request
+	// stand for. There is no Content then.
+	NotModified bool
+	// ETag and LastModified are the document's validators, as the server wrote
+	// them; "" where it did not.
+	ETag, LastModified string
+	// Fresh is for how long the server says that asking again is useless, at
+	// most a day; 0 if it does not say.
+	Fresh  time.Duration
+	Header http.Header // of the reply
 }
+
+// FetchOptions are the terms of one fetch. The zero value gets a document.
+type FetchOptions struct {
+	// ETag and LastModified are the validators of what is there already. The
+	// server may answer that it is NotModified.
+	ETag, LastModified string
+	// Accept is sent as it is; "" asks for documents.
+	Accept string
+	// MaxBytes is the most that is read of the body; 0 means Config.MaxBytes.
+	MaxBytes int64
+	// Cut keeps the beginning of a longer body, which is otherwise refused.
+	Cut bool
+	// MaxRedirects is how many redirects are followed; 0 means as configured.
+	MaxRedirects int
+	// Check refuses a URL before it is asked for, redirects included; nil
+	// refuses none beyond those that are refused always.
+	Check func(ctx context.Context, u *url.URL) error
+	// Authorize returns the Authorization header of a request for u, "" for
+	// none. It is asked for each redirect; nil sends none.
+	Authorize func(u *url.URL) (string, error)
+	// Enter is called before each request for a host ("example.com:443"), and
+	// leave once its reply was read, with how long the host wants to be left
+	// alone by everybody. What Enter waits does not count as time of the fetch.
+	Enter func(ctx context.Context, host string) (leave func(backoff time.Duration), err error)
+}
+
+func (o FetchOptions) conditional() bool { return o.ETag != "" || o.LastModified != "" }
 
 // A Fetcher gets documents over http and https. Connections go only to public
 // addresses, and to private ones that the configuration names; this is checked
@@ -48,7 +80,9 @@ type Fetcher struct {
 }
 
 // NewFetcher returns a Fetcher with cfg's limits; zero fields mean defaults.
-func NewFetcher(cfg Config) (*Fetcher, error) {
+func NewFetcher(cfg Config) (*Fetcher, error) { return newFetcher(cfg, net.DefaultResolver) }
+
+func newFetcher(cfg Config, resolver *net.Resolver) (*Fetcher, error) {
 	cfg.SetDefaults()
 	networks, err := cfg.Fetch.networks()
 	if err != nil {
@@ -61,49 +95,18 @@ func NewFetcher(cfg Config) (*Fetcher, error) {
 	f.client = &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil,
-			DialContext:            f.dialer(networks),
+			DialContext:            f.dialer(networks, resolver),
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    2,
 			IdleConnTimeout:        time.Minute,
 			TLSHandshakeTimeout:    10 * time.Second,
 			MaxResponseHeaderBytes: 1 << 20,
 		},
-		CheckRedirect: f.checkRedirect,
+		// Redirects are followed by hand: each is a request of its own to
+		// whoever spaces out requests, and has its own credentials.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return f, nil
-}
-
-// dialer returns a dial function that refuses private addresses, except for
-// allowed hosts and networks.
-func (f *Fetcher) dialer(networks []netip.Prefix) func(context.Context, string, string) (net.Conn, error) {
-	var v4, v6 []netip.Prefix
-	for _, p := range networks {
-		if p.Addr().Is4() {
-			v4 = append(v4, p)
-		} else {
-			v6 = append(v6, p)
-		}
-	}
-	guardian := ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
-	guarded := &net.Dialer{Timeout: 10 * time.Second, Control: guardian.Safe}
-	open := &net.Dialer{Timeout: 10 * time.Second}
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil {
-			return nil, fmt.Errorf("dial %q: %w", addr, err)
-		}
-		if f.allowed[strings.ToLower(host)] || f.allowed[strings.ToLower(addr)] {
-			return open.DialContext(ctx, network, addr)
-		}
-		return guarded.DialContext(ctx, network, addr)
-	}
-}
-
-func (f *Fetcher) checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) > max(f.cfg.MaxRedirects, 0) {
-		return errRedirects
-	}
-	return checkFetchURL(req.URL)
 }
 
 // checkFetchURL refuses URLs that are not for fetching.
@@ -111,7 +114,7 @@ func checkFetchURL(u *url.URL) error {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return tributary.Rejectf("scheme %q cannot be fetched, only http and https", u.Scheme)
-	case u.Host == "":
+	case u.Hostname() == "":
 		return tributary.Rejectf("the URL names no host")
 	case u.User != nil:
 		return tributary.Rejectf("the URL carries credentials, which would end up in messages and answers")
@@ -123,97 +126,168 @@ func checkFetchURL(u *url.URL) error {
 // 410; it is marked by tributary.Reject where another attempt cannot help
 // (other 4xx, private addresses, too many bytes or redirects), and by
 // tributary.RetryAfter for 429 and 5xx with the delay that the server asks
-// for. Other errors, of the network and of a cancelled ctx, are plain.
+// for. It wraps a *StatusError where a status is the reason. Other errors, of
+// the network and of a cancelled ctx, are plain.
 func (f *Fetcher) Fetch(ctx context.Context, uri string) (Fetched, error) {
+	return f.FetchWith(ctx, uri, FetchOptions{})
+}
+
+// FetchWith is Fetch on the terms of opts. An error of one of its functions
+// is wrapped.
+func (f *Fetcher) FetchWith(ctx context.Context, uri string, opts FetchOptions) (Fetched, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return Fetched{}, tributary.Rejectf("fetch %.200q: malformed URL", uri)
+		return Fetched{}, tributary.Rejectf("fetch %.200q: malformed URL", uri[strings.LastIndexByte(uri, '@')+1:])
 	}
-	if err := checkFetchURL(u); err != nil {
-		return Fetched{}, tributary.Reject(fmt.Errorf("fetch %q: %w", u.Redacted(), err))
-	}
-	limited, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
-	defer cancel()
-	fetched, err := f.get(limited, u)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return Fetched{}, fmt.Errorf("fetch %q: no answer within the limit of %v (ingest.fetch.timeout)", uri, f.cfg.Timeout)
-	}
+	setDefault(&opts.MaxBytes, f.maxBytes)
+	setDefault(&opts.MaxRedirects, f.cfg.MaxRedirects)
+	setDefault(&opts.Accept, "text/html,application/xhtml+xml,text/markdown,text/plain,application/pdf;q=0.9,*/*;q=0.5")
+	fetched, err := f.follow(ctx, u, opts)
 	if err != nil {
-		return Fetched{}, f.explain(uri, err)
+		return Fetched{}, f.explain(u.Redacted(), err, opts)
 	}
 	return fetched, nil
 }
 
-func (f *Fetcher) get(ctx context.Context, u *url.URL) (Fetched, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
-	if err != nil {
-		return Fetched{}, tributary.Reject(err)
+// follow asks for u, and for what it is sent on to. The time limit is one for
+// all of its requests.
+func (f *Fetcher) follow(ctx context.Context, u *url.URL, opts FetchOptions) (Fetched, error) {
+	left := f.cfg.Timeout
+	for range max(opts.MaxRedirects, 0) + 1 {
+		if err := checkFetchURL(u); err != nil {
+			return Fetched{}, err
+		}
+		if opts.Check != nil {
+			if err := opts.Check(ctx, u); err != nil {
+				return Fetched{}, err
+			}
+		}
+		fetched, next, err := f.ask(ctx, u, opts, &left)
+		if err != nil || next == nil {
+			return fetched, err
+		}
+		u = next
 	}
-	req.Header.Set("User-Agent", strings.TrimSpace(f.cfg.UserAgent+" ("+f.cfg.Contact+")"))
-	req.Header.Set("Accept", "text/html,application/xhtml+xml,text/markdown,text/plain,application/pdf;q=0.9,*/*;q=0.5")
+	return Fetched{}, ErrRedirects
+}
+
+var errSlow = errors.New("no answer in time")
+
+// ask sends one request for u and reads the reply, or returns where it sends
+// us on to. The time it takes is taken from left.
+func (f *Fetcher) ask(ctx context.Context, u *url.URL, opts FetchOptions, left *time.Duration) (_ Fetched, next *url.URL, _ error) {
+	var backoff time.Duration
+	if opts.Enter != nil {
+		leave, err := opts.Enter(ctx, HostPort(u))
+		if err != nil {
+			return Fetched{}, nil, err
+		}
+		defer func() { leave(backoff) }()
+	}
+	start := time.Now()
+	defer func() { *left -= time.Since(start) }()
+	ctx, cancel := context.WithTimeoutCause(ctx, *left, errSlow)
+	defer cancel()
+	req, err := f.request(ctx, u, opts)
+	if err != nil {
+		return Fetched{}, nil, err
+	}
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return Fetched{}, err
+		return Fetched{}, nil, slow(ctx, err)
 	}
 	defer resp.Body.Close()
-	if err := f.checkStatus(resp); err != nil {
-		return Fetched{}, err
+	if next, err = redirect(resp); next != nil || err != nil {
+		return Fetched{}, next, err
 	}
-	if resp.ContentLength > f.maxBytes {
-		return Fetched{}, errTooLarge
+	backoff = f.backoff(resp)
+	fetched, err := f.read(resp, opts)
+	return fetched, nil, slow(ctx, err)
+}
+
+// slow says so where the time limit is what stopped a request.
+func slow(ctx context.Context, err error) error {
+	if err != nil && context.Cause(ctx) == errSlow { //nolint:errorlint // the cause itself
+		return errSlow
 	}
-	// The transport has decompressed the body; the limit holds for what comes out.
-	content, err := io.ReadAll(io.LimitReader(resp.Body, f.maxBytes+1))
+	return err
+}
+
+func (f *Fetcher) request(ctx context.Context, u *url.URL, opts FetchOptions) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
-		return Fetched{}, fmt.Errorf("read the body: %w", err)
+		return nil, tributary.Reject(err)
 	}
-	if int64(len(content)) > f.maxBytes {
-		return Fetched{}, errTooLarge
+	req.Header.Set("User-Agent", strings.TrimSpace(f.cfg.UserAgent+" ("+f.cfg.Contact+")"))
+	req.Header.Set("Accept", opts.Accept)
+	if opts.ETag != "" {
+		req.Header.Set("If-None-Match", opts.ETag)
 	}
-	return Fetched{URL: resp.Request.URL.String(), ContentType: resp.Header.Get("Content-Type"), Content: content}, nil
+	if opts.LastModified != "" {
+		req.Header.Set("If-Modified-Since", opts.LastModified)
+	}
+	if opts.Authorize != nil {
+		authorization, err := opts.Authorize(u)
+		if err != nil {
+			return nil, err
+		}
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+	}
+	return req, nil
 }
 
-// checkStatus turns every status but success into the outcome it calls for.
-func (f *Fetcher) checkStatus(resp *http.Response) error {
-	err := fmt.Errorf("the server answers %q", resp.Status)
-	switch code := resp.StatusCode; {
-	case code == http.StatusNotFound || code == http.StatusGone:
-		return fmt.Errorf("%w: %w", err, ErrGone)
-	case code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code == http.StatusTooEarly || code >= 500:
-		return tributary.RetryAfter(err, f.retryAfter(resp.Header.Get("Retry-After")))
-	case code < 200 || code > 299 || code == http.StatusPartialContent:
-		return tributary.Reject(err)
+// redirect returns where resp sends us on to, nil if it does not.
+func redirect(resp *http.Response) (*url.URL, error) {
+	switch resp.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		return nil, nil
 	}
-	return nil
+	next, err := resp.Location()
+	if err != nil {
+		return nil, tributary.Rejectf("the server answers %q and no URL to go to", resp.Status)
+	}
+	next.Fragment, next.RawFragment = "", ""
+	return next, nil
 }
 
-// retryAfter reads a Retry-After header: seconds or a date. It returns 0
-// where there is none, and never more than the configured cap.
-func (f *Fetcher) retryAfter(header string) time.Duration {
-	var d time.Duration
-	if seconds, err := strconv.ParseUint(strings.TrimSpace(header), 10, 32); err == nil {
-		d = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(header); err == nil {
-		d = time.Until(at)
+// HostPort returns the host of u with its port, the scheme's own where u names
+// none: "example.com:443".
+func HostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return min(max(d, 0), f.cfg.MaxRetryAfter)
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // explain names the limit and the setting where one of them stopped a fetch.
-func (f *Fetcher) explain(uri string, err error) error {
+func (f *Fetcher) explain(uri string, err error, opts FetchOptions) error {
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err // the URL it repeats may be one of a redirect, with secrets
 	}
 	switch {
-	case errors.Is(err, errRedirects):
-		return tributary.Rejectf("fetch %q: more redirects than the limit of %d (ingest.fetch.max_redirects)", uri, max(f.cfg.MaxRedirects, 0))
+	case errors.Is(err, errSlow):
+		return fmt.Errorf("fetch %q: no answer within the limit of %v (ingest.fetch.timeout)", uri, f.cfg.Timeout)
+	case errors.Is(err, ErrRedirects):
+		return tributary.Rejectf("fetch %q: %w than the limit of %d (ingest.fetch.max_redirects)", uri, ErrRedirects, max(opts.MaxRedirects, 0))
 	case errors.Is(err, errTooLarge):
-		return tributary.Rejectf("fetch %q: more bytes than the limit of %d (ingest.max_bytes)", uri, f.maxBytes)
+		return tributary.Rejectf("fetch %q: more bytes than the limit of %d (%s)", uri, opts.MaxBytes, f.byteLimit(opts))
 	case errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork):
 		return tributary.Rejectf("fetch %q: %w; name the host in ingest.fetch.allow_hosts or its network in ingest.fetch.allow_networks to allow it",
 			uri, errPrivate)
+	case errors.Is(err, errOddHost):
+		return tributary.Rejectf("fetch %q: %w; name the host in ingest.fetch.allow_hosts to allow it as it is", uri, errOddHost)
 	}
 	return fmt.Errorf("fetch %q: %w", uri, err)
 }
 
-var errPrivate = errors.New("the host's address is private or reserved")
+// byteLimit says where the limit of opts is from.
+func (f *Fetcher) byteLimit(opts FetchOptions) string {
+	if opts.MaxBytes == f.maxBytes {
+		return "ingest.max_bytes"
+	}
+	return "fixed for what it is fetched for"
+}

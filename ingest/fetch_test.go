@@ -125,22 +125,6 @@ func TestFetchSaysGone(t *testing.T) {
 	}
 }
 
-func TestFetchRefusesPrivateAddresses(t *testing.T) {
-	f, err := NewFetcher(Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, uri := range []string{
-		"http://127.0.0.1:1/", "http://localhost:1/", "http://10.0.0.1/", "http://169.254.169.254/latest/meta-data", "http://[::1]:1/",
-		"http://[::ffff:127.0.0.1]:1/", "http://0.0.0.0:1/", "http://[64:ff9b::7f00:1]/", "http://[fec0::1]/", "http://2130706433:1/",
-	} {
-		_, err := f.Fetch(t.Context(), uri)
-		if !errors.Is(err, errPrivate) && uri != "http://2130706433:1/" { // a name, to those resolvers that do not take it for an address
-			t.Errorf("%s: error %v, want %v", uri, err, errPrivate)
-		}
-	}
-}
-
 func TestFetchRefusesOddURLs(t *testing.T) {
 	f, err := NewFetcher(Config{})
 	if err != nil {
@@ -148,7 +132,8 @@ func TestFetchRefusesOddURLs(t *testing.T) {
 	}
 	for uri, say := range map[string]string{
 		"file:///etc/passwd": "only http and https", "ftp://x.example/": "only http and https", "http:///x": "no host",
-		"http://user:secret@x.example/": "credentials", "http://%zz": "malformed",
+		"http://user:secret@x.example/": "credentials", "http://%zz": "malformed", "http://u:secret%zz@x.example/": "malformed",
+		"http://:80/": "no host",
 	} {
 		_, err := f.Fetch(t.Context(), uri)
 		if outcome, _ := tributary.OutcomeOf(err); outcome != tributary.Rejected || !strings.Contains(err.Error(), say) {
@@ -198,10 +183,10 @@ func TestUnreachableServerIsWorthARetry(t *testing.T) {
 }
 
 func TestConfigIsValidated(t *testing.T) {
-	bad := Config{MaxBytes: -1, ParseMemoryBytes: 1, Fetch: FetchConfig{AllowNetworks: []string{"10.0.0.0"}}}
+	bad := Config{MaxBytes: -1, ParseMemoryBytes: 1, Fetch: FetchConfig{AllowNetworks: []string{"10.0.0.0"}, UserAgent: "1/tributary"}}
 	bad.SetDefaults()
 	err := bad.Validate()
-	for _, setting := range []string{"ingest.max_bytes", "ingest.parse_memory_bytes", "ingest.fetch.allow_networks"} {
+	for _, setting := range []string{"ingest.max_bytes", "ingest.parse_memory_bytes", "ingest.fetch.allow_networks", "ingest.fetch.user_agent"} {
 		if !strings.Contains(fmt.Sprint(err), setting) {
 			t.Errorf("error %v does not name %s", err, setting)
 		}
