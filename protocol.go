@@ -304,6 +304,7 @@ const (
 	CodeNotYet      Code = "409" // at_least was not reached within the deadline
 	CodeTooLarge    Code = "413" // a limit; the text names it and its setting
 	CodeBusy        Code = "429" // too many requests at once; try again
+	CodeCancelled   Code = "499" // the client said that it went away
 	CodeInternal    Code = "500"
 	CodeUnavailable Code = "503" // index, embedder or generator is away
 	CodeDeadline    Code = "504" // the deadline passed

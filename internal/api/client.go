@@ -231,7 +231,8 @@ func call[Rep any](ctx context.Context, c *Client, kb, verb string, req any) (Re
 	return rep, nil
 }
 
-// stream sends a request and calls fn with each message of the reply.
+// stream sends a request and calls fn with each message of the reply. Where
+// the client stops before the reply ends, it tells the service.
 func stream[Rep any](ctx context.Context, c *Client, verb string, req any, fn func(Rep) error) error {
 	msg, err := c.message(ctx, c.kb, verb, req)
 	if err != nil {
@@ -241,6 +242,8 @@ func stream[Rep any](ctx context.Context, c *Client, verb string, req any, fn fu
 		msg.Header.Set(HeaderTimeout, strconv.FormatInt(MaxTimeout.Milliseconds(), 10))
 	}
 	msg.Reply = c.nc.NewRespInbox()
+	cancel := c.nc.NewInbox()
+	msg.Header.Set(HeaderCancel, cancel)
 	sub, err := c.nc.SubscribeSync(msg.Reply)
 	if err != nil {
 		return fmt.Errorf("subscribe to the reply: %w", err)
@@ -252,6 +255,9 @@ func stream[Rep any](ctx context.Context, c *Client, verb string, req any, fn fu
 	for want := uint64(1); ; want++ {
 		m, err := nextFrame(ctx, sub)
 		if err != nil {
+			if errors.Is(ctx.Err(), context.Canceled) { // a deadline the service knows
+				c.leave(ctx, cancel)
+			}
 			return nobody(verb, err)
 		}
 		if err := serviceError(m); err != nil {
@@ -271,6 +277,7 @@ func stream[Rep any](ctx context.Context, c *Client, verb string, req any, fn fu
 			return fmt.Errorf("reply to %s: %w", verb, err)
 		}
 		if err := fn(rep); err != nil {
+			c.leave(ctx, cancel)
 			return err
 		}
 	}

@@ -38,6 +38,9 @@ const (
 	// HeaderTimeout is how long the client is going to wait, in milliseconds.
 	// The service gives up at that time; 0 or absent means DefaultTimeout.
 	HeaderTimeout = "Tributary-Timeout"
+	// HeaderCancel is a subject on which the client says that it went away: an
+	// inbox of its own that it publishes to. The service then stops.
+	HeaderCancel = "Tributary-Cancel"
 	// HeaderSeq numbers the messages of a streamed reply from 1.
 	HeaderSeq = "Tributary-Seq"
 	// HeaderFrame is "data", "idle" (still working) or "end".

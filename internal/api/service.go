@@ -222,11 +222,18 @@ func (s *Service) endpoint(verb string, handle func(ctx context.Context, kb stri
 			return
 		}
 		arrived := time.Now()
+		ctx, end, err := s.followed(s.ctx, m) // from now on: it may wait for its turn
+		if err != nil {
+			s.queued.Add(-1)
+			s.fail(m, err)
+			return
+		}
 		entered := s.enter(func() {
+			defer end()
 			s.slots <- struct{}{}
 			s.queued.Add(-1)
 			defer func() { <-s.slots }()
-			err := s.serve(m, arrived, handle)
+			err := s.serve(ctx, m, arrived, handle)
 			code := "200"
 			stats.Requests.Add(1)
 			if err != nil {
@@ -238,6 +245,7 @@ func (s *Service) endpoint(verb string, handle func(ctx context.Context, kb stri
 			s.metrics.WithLabelValues(verb, code).Observe(time.Since(arrived).Seconds())
 		})
 		if !entered {
+			end()
 			s.queued.Add(-1)
 			s.fail(m, tributary.Errorf(tributary.CodeBusy, "the service is stopping, try again"))
 		}
@@ -257,10 +265,10 @@ func (s *Service) enter(request func()) bool {
 	return true
 }
 
-func (s *Service) serve(m micro.Request, arrived time.Time, handle func(context.Context, string, micro.Request) error) (err error) {
+func (s *Service) serve(ctx context.Context, m micro.Request, arrived time.Time, handle func(context.Context, string, micro.Request) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("panic in a request", "subject", m.Subject(), "panic", fmt.Sprint(p))
+			s.log.ErrorContext(ctx, "panic in a request", "subject", m.Subject(), "panic", fmt.Sprint(p))
 			err = tributary.Errorf(tributary.CodeInternal, "internal error; the service's log has more")
 		}
 	}()
@@ -272,9 +280,14 @@ func (s *Service) serve(m micro.Request, arrived time.Time, handle func(context.
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithDeadline(stage.ExtractTrace(s.ctx, nats.Header(m.Headers())), arrived.Add(timeout))
+	ctx, cancel := context.WithDeadline(stage.ExtractTrace(ctx, nats.Header(m.Headers())), arrived.Add(timeout))
 	defer cancel()
-	err = handle(ctx, kb, m)
+	if ctx.Err() == nil {
+		err = handle(ctx, kb, m)
+	}
+	if errors.Is(context.Cause(ctx), errLeft) {
+		return tributary.Errorf(tributary.CodeCancelled, "%w (header %s)", errLeft, HeaderCancel)
+	}
 	if err != nil && tributary.CodeOf(err) == tributary.CodeInternal && errors.Is(err, context.DeadlineExceeded) {
 		return tributary.Errorf(tributary.CodeDeadline, "no answer within %v (header %s): %w", timeout, HeaderTimeout, err)
 	}
