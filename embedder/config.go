@@ -78,6 +78,16 @@ type Config struct {
 	// work that is tried again does not pay twice. The default, 128 MiB, holds
 	// the 8,000 chunks of the largest document with 3,072 dimensions each.
 	CacheBytes int `yaml:"cache_bytes"`
+	// RequestsPerMinute and TokensPerMinute bound what all workers together
+	// ask of the server; 0 is no bound. It needs a Budget, see WithBudget.
+	RequestsPerMinute int `yaml:"requests_per_minute"`
+	TokensPerMinute   int `yaml:"tokens_per_minute"`
+	// PricePerMillionTokens is what the provider charges, in any currency; 0
+	// counts no costs.
+	PricePerMillionTokens float64 `yaml:"price_per_million_tokens"`
+	// SpendCap bounds the cost of one day in UTC, in the same currency, for
+	// all workers together; 0 is no bound.
+	SpendCap float64 `yaml:"spend_cap"`
 	// Alpha overrides the model's default weight in hybrid searches.
 	Alpha *float64 `yaml:"alpha"`
 }
@@ -105,6 +115,12 @@ func (c *Config) SetDefaults() {
 	if !chosen && !c.NoKnownPrefixes && !p.knowsRoles {
 		c.QueryPrefix, c.DocumentPrefix = model.query, model.document
 	}
+}
+
+// Remote reports whether the provider is a server.
+func (c Config) Remote() bool {
+	_, ok := providers[c.Provider]
+	return ok
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -150,6 +166,9 @@ func (c Config) validateRemote() error {
 	if err := c.validateNumbers(); err != nil {
 		return err
 	}
+	if c.SpendCap > 0 && c.PricePerMillionTokens == 0 {
+		return fmt.Errorf("embedder.spend_cap is %v, it needs embedder.price_per_million_tokens", c.SpendCap)
+	}
 	return nil
 }
 
@@ -168,6 +187,10 @@ func (c Config) validateNumbers() error {
 		{"max_wait", c.MaxWait.Seconds()},
 		{"max_concurrency", float64(c.MaxConcurrency)},
 		{"cache_bytes", float64(c.CacheBytes)},
+		{"requests_per_minute", float64(c.RequestsPerMinute)},
+		{"tokens_per_minute", float64(c.TokensPerMinute)},
+		{"price_per_million_tokens", c.PricePerMillionTokens},
+		{"spend_cap", c.SpendCap},
 	} {
 		if !(f.value >= 0) { // so written, NaN is refused too
 			return fmt.Errorf("embedder.%s is %v, it must not be negative", f.name, f.value)

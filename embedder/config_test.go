@@ -25,6 +25,7 @@ func TestNewNamesTheSettingThatIsWrong(t *testing.T) {
 		{"a negative limit", Config{Provider: "openai", Model: "m", MaxInputs: -1}, "embedder.max_inputs is -1"},
 		{"a cut TEI vector", Config{Provider: "tei", Model: "m", Dimensions: 64}, "embedder.dimensions is 64"},
 		{"a prompt that is not TEI's", Config{Provider: "ollama", Model: "m", QueryPrompt: "q"}, "embedder.query_prompt and"},
+		{"a cap without a price", Config{Provider: "jina", Model: "m", SpendCap: 5}, "embedder.spend_cap is 5, it needs embedder.price"},
 		{"a weight above one", Config{Alpha: &two}, "embedder.alpha is 2"},
 		{"a key file that is not there", Config{Provider: "openai", Model: "m", APIKeyFile: "no/such/file"}, "embedder.api_key_file: "},
 		{"an empty variable", Config{Provider: "openai", Model: "m", APIKeyEnv: "TRIBUTARY_TEST_NO_KEY"}, "embedder.api_key_env: "},

@@ -22,6 +22,9 @@ const (
 	denseAlpha = 0.5
 	// firstPause is the mean pause before the second attempt; it doubles.
 	firstPause = 500 * time.Millisecond
+	// tokenShare is the part of a minute's tokens that one request may take,
+	// so that the pace is even: what a Budget gives in about four seconds.
+	tokenShare = 14
 )
 
 // Remote embeds by requests to a server, in the form of its provider. Make one
@@ -64,6 +67,9 @@ func newRemote(cfg Config, budget Budget) (*Remote, error) {
 		pace: newPace(cfg.MaxConcurrency), paid: &paid{bytes: cfg.CacheBytes}, pause: pause,
 	}
 	limits := Limits{Inputs: cfg.MaxInputs, Tokens: cfg.MaxTokens, Bytes: cfg.MaxBytes, Parallel: cfg.MaxConcurrency}
+	if cfg.TokensPerMinute > 0 {
+		limits.Tokens = max(1, min(limits.Tokens, cfg.TokensPerMinute/tokenShare))
+	}
 	m.limits.Store(&limits)
 	m.textLimit.Store(int64(cfg.MaxTextTokens))
 	m.dimension.Store(int64(cfg.Dimensions))

@@ -18,6 +18,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/tributary-kb/tributary/embedder"
+	"github.com/tributary-kb/tributary/internal/budget"
 	"github.com/tributary-kb/tributary/internal/config"
 )
 
@@ -100,4 +101,23 @@ func countEmbedding(reg prometheus.Registerer) func(embedder.Usage) {
 		calls.WithLabelValues(result).Inc()
 		seconds.Observe(u.Seconds)
 	}
+}
+
+// countBudget registers what this process has had of the budget of embedding,
+// and what is left of it for all.
+func countBudget(reg prometheus.Registerer, b *budget.Budget) {
+	counter := func(name, help string, value func(budget.Counters) float64) {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return value(b.Counters()) }))
+	}
+	left := func(of string, value func(budget.Remaining) float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tributary_embedding_budget_remaining", Help: "What all workers may still ask of the embedding provider: in this minute, and money today.",
+			ConstLabels: prometheus.Labels{"of": of},
+		}, func() float64 { return value(b.Remaining()) }))
+	}
+	counter("tributary_embedding_cost_total", "Cost of embedding at embedder.price_per_million_tokens.", func(c budget.Counters) float64 { return c.Cost })
+	counter("tributary_embedding_budget_wait_seconds_total", "Seconds that requests waited for the budget.", func(c budget.Counters) float64 { return c.Waited.Seconds() })
+	left("requests", func(r budget.Remaining) float64 { return r.Requests })
+	left("tokens", func(r budget.Remaining) float64 { return r.Tokens })
+	left("spend", func(r budget.Remaining) float64 { return r.Spend })
 }

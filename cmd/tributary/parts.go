@@ -21,6 +21,7 @@ import (
 	"github.com/tributary-kb/tributary/ingest"
 	"github.com/tributary-kb/tributary/internal/analysis"
 	"github.com/tributary-kb/tributary/internal/api"
+	"github.com/tributary-kb/tributary/internal/budget"
 	"github.com/tributary-kb/tributary/internal/config"
 	"github.com/tributary-kb/tributary/internal/pipeline"
 	"github.com/tributary-kb/tributary/internal/registry"
@@ -42,7 +43,8 @@ type plant struct {
 	store   *pipeline.Store
 	index   *weaviate.Store // nil where no stage needs it
 	model   embedder.Model
-	health  func() error // of what this process manages itself, may be nil
+	budget  *budget.Budget // nil where embedding costs nothing but time
+	health  func() error   // of what this process manages itself, may be nil
 }
 
 // newPlant prepares streams and index for the stages. It waits for an index
@@ -59,7 +61,7 @@ func newPlant(ctx context.Context, cfg *config.Loaded, log *slog.Logger, reg *pr
 	if err != nil {
 		return nil, err
 	}
-	if p.model, err = embedder.New(cfg.Embedder); err != nil {
+	if err = p.openModel(ctx, js); err != nil {
 		return nil, err
 	}
 	if slices.Contains(stages, pipeline.Index) || slices.Contains(stages, pipeline.Query) {
@@ -68,6 +70,26 @@ func newPlant(ctx context.Context, cfg *config.Loaded, log *slog.Logger, reg *pr
 		}
 	}
 	return p, nil
+}
+
+// openModel makes the model, with the budget that all workers share if it is
+// somebody's server.
+func (p *plant) openModel(ctx context.Context, js jetstream.JetStream) (err error) {
+	c := p.cfg.Embedder
+	if !c.Remote() {
+		p.model, err = embedder.New(c)
+		return err
+	}
+	p.budget, err = budget.Open(ctx, js, p.cfg.NATS.Replicas, budget.Config{
+		Provider: c.Provider, Model: c.Model, MaxWait: c.MaxWait,
+		Limits: budget.Limits{Requests: c.RequestsPerMinute, Tokens: c.TokensPerMinute, Price: c.PricePerMillionTokens, Cap: c.SpendCap},
+	})
+	if err != nil {
+		return err
+	}
+	countBudget(p.metrics, p.budget)
+	p.model, err = embedder.New(c, embedder.WithBudget(p.budget))
+	return err
 }
 
 // openIndex waits until the index answers.
@@ -132,6 +154,9 @@ func (p *plant) runWith(ctx context.Context, parts pipeline.Parts, stages []stri
 	defer cancel()
 	for _, s := range services {
 		err = errors.Join(err, s.Close(grace))
+	}
+	if p.budget != nil {
+		err = errors.Join(err, p.budget.Close(grace))
 	}
 	return err
 }
@@ -239,6 +264,9 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	observer := &pipeline.Observer{
 		Store: p.store, NC: p.nc, Version: buildVersion().Version, IndexVersion: p.index.Version, Objects: p.index.Count,
 		Health: p.health, Check: p.checkCollection, LateKeywords: p.index.LateKeywords,
+	}
+	if p.budget != nil {
+		observer.Problems = p.budget.Problems
 	}
 	auditor := &pipeline.Auditor{
 		Store: p.store, Scan: p.index.ScanVectors, Objects: p.index.Objects, Unindexed: p.index.Unindexed,

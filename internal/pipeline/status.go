@@ -34,6 +34,8 @@ type Observer struct {
 	Check func(ctx context.Context, kb string) error
 	// LateKeywords says that a knowledge base finds new words only later.
 	LateKeywords func(ctx context.Context, kb string) (bool, error)
+	// Problems returns what is wrong beside, in all processes; may be nil.
+	Problems func() []tributary.Problem
 	// Health returns what else is wrong in this process, nil if nothing.
 	Health func() error
 }
@@ -55,6 +57,9 @@ func (o *Observer) Status(ctx context.Context) (tributary.StatusReply, error) {
 	}
 	if err := o.kbs(ctx, &rep); err != nil {
 		return rep, err
+	}
+	if o.Problems != nil {
+		rep.Problems = append(rep.Problems, o.Problems()...)
 	}
 	if o.Health != nil {
 		if err := o.Health(); err != nil {
