@@ -72,6 +72,7 @@ type Filter struct {
 	Languages    []string  `json:"languages,omitempty"`
 	ChangedAfter time.Time `json:"changed_after,omitzero"`  // passage last changed at or after
 	ChangedUntil time.Time `json:"changed_before,omitzero"` // passage last changed before
+	FilterTerms
 }
 
 // SearchRequest asks for the passages that fit a query best.
@@ -86,6 +87,7 @@ type SearchRequest struct {
 	// search waits for them within its deadline and otherwise fails with
 	// CodeNotYet.
 	AtLeast []At `json:"at_least,omitempty"`
+	SearchOptions
 }
 
 // Location is a hit's place in its document.
@@ -116,6 +118,10 @@ type Hit struct {
 	ID          string    `json:"id"`               // of the chunk
 	// Origin says where the document's version came from, e.g. "commit".
 	Origin map[string]string `json:"origin,omitempty"`
+	KB     string            `json:"kb,omitempty"` // only where the search named several
+	// Duplicates counts the passages that Unique merged into this one.
+	Duplicates int         `json:"duplicates,omitempty"`
+	Explain    *HitExplain `json:"explain,omitempty"`
 }
 
 // SearchReply is the answer to a SearchRequest.
@@ -123,8 +129,18 @@ type SearchReply struct {
 	Hits []Hit `json:"hits"`
 	// Dropped counts candidates that the index returned and no current
 	// manifest names: versions being written or swept.
-	Dropped int     `json:"dropped,omitempty"`
-	Seconds float64 `json:"seconds"`
+	Dropped int `json:"dropped,omitempty"`
+	// Confidence, 0 to 1, estimates how likely the hits hold an answer; see
+	// NoGoodAnswer.
+	Confidence float64 `json:"confidence"`
+	// NoGoodAnswer says that Confidence is below search.min_confidence: the
+	// hits are the best there are, and probably not what was asked for.
+	NoGoodAnswer bool `json:"no_good_answer,omitempty"`
+	// Notes tell, in words, what could not be done as asked: a reranker that
+	// failed, for one.
+	Notes   []string       `json:"notes,omitempty"`
+	Explain *SearchExplain `json:"explain,omitempty"`
+	Seconds float64        `json:"seconds"`
 }
 
 // AskRequest asks for an answer in words.

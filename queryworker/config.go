@@ -34,6 +34,9 @@ type SearchConfig struct {
 	MaxK          int           `yaml:"max_k"`           // most hits of one search; 0 means 100
 	MaxQueryBytes int           `yaml:"max_query_bytes"` // longest query, in bytes; 0 means 16384
 	MaxWait       time.Duration `yaml:"max_wait"`        // longest wait for at_least; 0 means 30s
+	// MinConfidence is the confidence below which a reply says that it has no
+	// good answer, 0 to 1. Nil means 0.5.
+	MinConfidence *float64 `yaml:"min_confidence"`
 }
 
 // SetDefaults replaces zeros.
@@ -49,6 +52,13 @@ func (c *SearchConfig) SetDefaults() {
 	}
 }
 
+func (c SearchConfig) minConfidence() float64 {
+	if c.MinConfidence == nil {
+		return 0.5
+	}
+	return *c.MinConfidence
+}
+
 // Validate reports every setting that cannot be used, by name.
 func (c SearchConfig) Validate() error {
 	var errs []error
@@ -60,6 +70,9 @@ func (c SearchConfig) Validate() error {
 	}
 	if c.MaxWait < 0 {
 		errs = append(errs, fmt.Errorf("search.max_wait is %s, want more than 0s (or 0s for the default)", c.MaxWait))
+	}
+	if m := c.minConfidence(); !(m >= 0 && m <= 1) {
+		errs = append(errs, fmt.Errorf("search.min_confidence is %v, want 0 to 1", m))
 	}
 	return errors.Join(errs...)
 }

@@ -3,11 +3,8 @@ package queryworker
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tributary-kb/tributary"
 )
@@ -16,115 +13,73 @@ const (
 	defaultK = 10
 	// maxRounds bounds how often one search asks the index.
 	maxRounds = 3
+	// minCandidates is how many candidates each ranking has at least: the
+	// scales of a fusion depend on where the lists end.
+	minCandidates = 50
 	// maxCandidates bounds how many candidates it asks for at once.
 	maxCandidates = 2000
-	// maxFilterValues bounds each list of a filter: the index evaluates one
-	// condition per value.
-	maxFilterValues = 100
 )
 
 // Search returns the passages that fit the request best, at most req.K. No
 // fitting passage is an empty reply, not an error. An unusable request is a
 // CodeInvalid or CodeTooLarge error, a version that at_least names and that is
 // not there is CodeNotYet, an index, registry or embedder that is away is
-// CodeUnavailable, a deadline that passes is CodeDeadline.
+// CodeUnavailable, a deadline that passes is CodeDeadline. A reranker that
+// fails is a note in the reply, and the hits are in the order without it.
 func (w *Worker) Search(ctx context.Context, kb string, req tributary.SearchRequest) (tributary.SearchReply, error) {
 	began := time.Now()
 	s, err := w.newSearch(kb, req)
 	if err != nil {
 		return tributary.SearchReply{}, err
 	}
-	if err := s.await(ctx, req.AtLeast); err != nil {
-		return tributary.SearchReply{}, err
-	}
-	if err := s.embed(ctx); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return tributary.SearchReply{}, err
 	}
 	found, err := s.run(ctx)
 	if err != nil {
 		return tributary.SearchReply{}, err
 	}
-	return tributary.SearchReply{Hits: found.hits, Dropped: found.dropped, Seconds: time.Since(began).Seconds()}, nil
+	confidence := s.confidence(found.current)
+	reply := tributary.SearchReply{
+		Dropped: found.dropped, Confidence: confidence, NoGoodAnswer: confidence < s.limits().minConfidence(),
+	}
+	best := s.choose(ctx, found.current)
+	if reply.Hits, err = s.hits(ctx, best); err != nil {
+		return tributary.SearchReply{}, err
+	}
+	if reply.Explain, err = s.explain(ctx, found); err != nil {
+		return tributary.SearchReply{}, err
+	}
+	reply.Notes = s.notes
+	reply.Seconds = time.Since(began).Seconds()
+	return reply, nil
 }
 
 // search is the state of one request.
 type search struct {
 	*Worker
-	kb    string
+	req   tributary.SearchRequest
+	kb    string   // the one that the request was sent to
+	kbs   []string // those that are searched
 	k     int
 	query tributary.IndexQuery
 	// records holds the one record per document that hits are checked against.
 	records map[string]tributary.Record
+	seeded  bool
+	below   int // left out by min_score
+	notes   []string
+	steps   []tributary.Step
 }
 
-// newSearch checks the request and fills in what it leaves open.
-func (w *Worker) newSearch(kb string, req tributary.SearchRequest) (*search, error) {
-	limits := w.limits()
-	text := strings.TrimSpace(req.Query)
-	k := cmp.Or(req.K, defaultK)
-	if err := tributary.CheckKB(kb); err != nil {
-		return nil, invalid("%w", err)
-	}
-	switch {
-	case text == "":
-		return nil, invalid("the query is empty")
-	case len(text) > limits.MaxQueryBytes:
-		return nil, tooLarge("the query's length in bytes", len(text), limits.MaxQueryBytes, "search.max_query_bytes")
-	case !utf8.ValidString(text):
-		return nil, invalid("the query is not valid UTF-8")
-	case k < 0:
-		return nil, invalid("k is %d, want 1 to %d", k, limits.MaxK)
-	case k > limits.MaxK:
-		return nil, tooLarge("k", k, limits.MaxK, "search.max_k")
-	}
-	alpha, err := w.alpha(req.Alpha)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkFilter(req.Filter); err != nil {
-		return nil, err
-	}
-	return &search{
-		Worker:  w,
-		kb:      kb,
-		k:       k,
-		query:   tributary.IndexQuery{Text: text, Alpha: alpha, Filter: req.Filter},
-		records: map[string]tributary.Record{},
-	}, nil
-}
-
-func (w *Worker) alpha(asked *float64) (float64, error) {
-	if asked == nil {
-		if w.EmbedQuery == nil {
-			return 0, nil
-		}
-		return w.Alpha, nil
-	}
-	alpha := *asked
-	if !(alpha >= 0 && alpha <= 1) { // so written, NaN is refused too
-		return 0, invalid("alpha is %v, want 0 (keywords only) to 1 (vectors only)", alpha)
-	}
-	if alpha > 0 && w.EmbedQuery == nil {
-		return 0, invalid("alpha is %v, but this worker has no embedder: leave alpha out, or set 0", alpha)
-	}
-	return alpha, nil
-}
-
-func checkFilter(f tributary.Filter) error {
-	if len(f.URIPrefix) > tributary.MaxURIBytes {
-		return invalid("filter.uri_prefix is %d bytes, the limit is %d", len(f.URIPrefix), tributary.MaxURIBytes)
-	}
-	for name, values := range map[string][]string{
-		"sources": f.Sources, "content_types": f.ContentTypes, "languages": f.Languages,
-	} {
-		if len(values) > maxFilterValues {
-			return invalid("filter.%s has %d values, the limit is %d", name, len(values), maxFilterValues)
+// prepare waits for what the request demands and makes the query's vector.
+func (s *search) prepare(ctx context.Context) error {
+	if len(s.req.AtLeast) > 0 {
+		defer s.step("wait")()
+		if err := s.await(ctx, s.req.AtLeast); err != nil {
+			return err
 		}
 	}
-	if !f.ChangedAfter.IsZero() && !f.ChangedUntil.IsZero() && !f.ChangedAfter.Before(f.ChangedUntil) {
-		return invalid("filter.changed_after is not before filter.changed_before: nothing can pass")
-	}
-	return nil
+	return s.embed(ctx)
 }
 
 // embed sets the query's vector, unless keywords alone decide.
@@ -132,6 +87,7 @@ func (s *search) embed(ctx context.Context) error {
 	if s.query.Alpha == 0 {
 		return nil
 	}
+	defer s.step("embed")()
 	vector, err := s.EmbedQuery(ctx, s.query.Text)
 	if err != nil {
 		return fault(ctx, "embed the query", err)
@@ -146,30 +102,32 @@ func (s *search) embed(ctx context.Context) error {
 
 // round is what one question to the index came to.
 type round struct {
-	hits    []tributary.Hit
+	current []*candidate // in order of score
 	dropped int
+	// keywords and vectors count what each ranking found.
+	keywords, vectors int
 	// full says that the index returned as many candidates as it was asked for.
 	full bool
 	// moved lists live documents of which a candidate was dropped that belongs
 	// to another version than the manifest's: their passages may stand in the
 	// index by now and deserve a place.
-	moved []string
+	moved []*candidate
 }
 
 // run asks the index, and asks again with a wider limit while drops leave too
 // few hits. The reply is that of one round alone.
 func (s *search) run(ctx context.Context) (round, error) {
 	var best round
-	limit := min(2*s.k+16, maxCandidates)
+	limit := min(max(2*s.k+16, minCandidates), maxCandidates)
 	for n := range maxRounds {
 		r, err := s.round(ctx, limit)
 		if err != nil {
 			return round{}, err
 		}
-		if n == 0 || len(r.hits) >= len(best.hits) {
+		if n == 0 || len(r.current) >= len(best.current) {
 			best = r
 		}
-		wider := len(r.hits) < s.k && r.full && limit < maxCandidates
+		wider := len(r.current) < s.k && r.full && limit < maxCandidates
 		fresher := n == 0 && len(r.moved) > 0
 		if !wider && !fresher {
 			break
@@ -184,109 +142,125 @@ func (s *search) run(ctx context.Context) (round, error) {
 	return best, nil
 }
 
+// round retrieves both rankings, fuses them, and keeps what is current.
 func (s *search) round(ctx context.Context, limit int) (round, error) {
-	q := s.query
-	q.Limit = limit
-	candidates, err := s.Searcher.Candidates(ctx, s.kb, q)
+	defer s.step("retrieve")()
+	keywords, vectors, err := s.retrieve(ctx, limit)
 	if err != nil {
-		return round{}, fault(ctx, fmt.Sprintf("search %q", s.kb), err)
+		return round{}, err
 	}
-	slices.SortStableFunc(candidates, better)
-	r := round{full: len(candidates) >= limit, hits: []tributary.Hit{}}
+	r := round{
+		keywords: len(keywords), vectors: len(vectors),
+		full: len(keywords) >= limit || len(vectors) >= limit,
+	}
 	seen := map[[2]string]bool{} // document and text
-	for _, c := range candidates {
-		if len(r.hits) == s.k {
-			break
-		}
-		rec, err := s.record(ctx, c.Document)
+	for _, c := range fuse(keywords, vectors, s.query.Alpha, s.req.Fusion) {
+		current, err := s.place(ctx, c)
 		if err != nil {
 			return round{}, err
 		}
-		place := rec.Find(c.ID)
-		if place < 0 {
-			r.drop(rec, c)
+		if !current {
+			r.drop(c)
 			continue
 		}
-		key := [2]string{c.Document, c.Text}
-		if !seen[key] {
+		if key := [2]string{c.Document, c.Text}; !seen[key] {
 			seen[key] = true
-			r.hits = append(r.hits, hit(len(r.hits)+1, c.Score, c.Object, rec, place))
+			r.current = append(r.current, c)
 		}
+	}
+	if s.req.Unique {
+		r.current = unique(r.current)
 	}
 	return r, nil
 }
 
-func (r *round) drop(rec tributary.Record, c tributary.Candidate) {
+func (r *round) drop(c *candidate) {
 	r.dropped++
-	if len(rec.Chunks()) > 0 && c.Birth != rec.Manifest.Version && !slices.Contains(r.moved, c.Document) {
-		r.moved = append(r.moved, c.Document)
+	if len(c.record.Chunks()) > 0 && c.Birth != c.record.Manifest.Version {
+		r.moved = append(r.moved, c)
 	}
+}
+
+// place looks c up in the manifest of its document and says whether that names
+// it.
+func (s *search) place(ctx context.Context, c *candidate) (bool, error) {
+	var err error
+	if c.record, err = s.record(ctx, c.kb, c.Document); err != nil {
+		return false, err
+	}
+	c.chunk = c.record.Find(c.ID)
+	return c.chunk >= 0, nil
+}
+
+// record returns the record that this search holds document against.
+func (s *search) record(ctx context.Context, kb, document string) (tributary.Record, error) {
+	if rec, ok := s.records[document]; ok {
+		return rec, nil
+	}
+	rec, err := s.Records.Record(ctx, kb, document)
+	if err != nil {
+		return tributary.Record{}, fault(ctx, "look up document "+document, err)
+	}
+	s.records[document] = rec
+	return rec, nil
+}
+
+// renew replaces the records of the candidates' documents by newer ones, if
+// there are any.
+func (s *search) renew(ctx context.Context, moved []*candidate) error {
+	renewed := map[string]bool{}
+	for _, c := range moved {
+		if renewed[c.Document] {
+			continue
+		}
+		renewed[c.Document] = true
+		old := s.records[c.Document]
+		delete(s.records, c.Document)
+		rec, err := s.record(ctx, c.kb, c.Document)
+		if err != nil {
+			return err
+		}
+		if rec.Settled() < old.Settled() { // a cache that lags behind at_least
+			s.records[c.Document] = old
+		}
+	}
+	return nil
+}
+
+// choose turns the pool into at most k candidates: scores by recency and
+// reranker, the threshold, diversity.
+func (s *search) choose(ctx context.Context, pool []*candidate) []*candidate {
+	pool = s.rerank(ctx, pool)
+	if r := s.req.Recency; r != nil {
+		favourRecent(pool, *r, time.Now())
+	}
+	slices.SortStableFunc(pool, better)
+	if s.req.MinScore > 0 {
+		all := len(pool)
+		pool = slices.DeleteFunc(pool, func(c *candidate) bool { return c.score < s.req.MinScore })
+		s.below = all - len(pool)
+	}
+	if s.req.Diversity > 0 {
+		return diverse(pool, s.k, s.req.Diversity)
+	}
+	return pool[:min(s.k, len(pool))]
 }
 
 // better orders candidates by score, and equal scores so that the order does
 // not depend on the index.
-func better(a, b tributary.Candidate) int {
+func better(a, b *candidate) int {
 	return cmp.Or(
-		cmp.Compare(b.Score, a.Score),
+		cmp.Compare(b.score, a.score),
 		cmp.Compare(a.URI, b.URI),
 		cmp.Compare(a.Document, b.Document),
 		cmp.Compare(a.ID, b.ID),
 	)
 }
 
-// record returns the record that this search holds document against.
-func (s *search) record(ctx context.Context, document string) (tributary.Record, error) {
-	if rec, ok := s.records[document]; ok {
-		return rec, nil
-	}
-	rec, err := s.Records.Record(ctx, s.kb, document)
-	if err != nil {
-		return tributary.Record{}, fault(ctx, fmt.Sprintf("look up document %s", document), err)
-	}
-	s.records[document] = rec
-	return rec, nil
-}
-
-// renew replaces the records of documents by newer ones, if there are any.
-func (s *search) renew(ctx context.Context, documents []string) error {
-	for _, document := range documents {
-		old := s.records[document]
-		delete(s.records, document)
-		rec, err := s.record(ctx, document)
-		if err != nil {
-			return err
-		}
-		if rec.Settled() < old.Settled() { // a cache that lags behind at_least
-			s.records[document] = old
-		}
-	}
-	return nil
-}
-
-// hit describes the object at a place of rec's manifest.
-func hit(rank int, score float64, o tributary.Object, rec tributary.Record, place int) tributary.Hit {
-	ref := rec.Manifest.Chunks[place]
-	return tributary.Hit{
-		Rank:     rank,
-		Score:    score,
-		URI:      o.URI,
-		Title:    o.Title,
-		Text:     o.Text,
-		Document: o.Document,
-		Version:  rec.Manifest.Version,
-		Location: tributary.Location{
-			Heading: o.Heading,
-			Page:    ref.Page,
-			Start:   ref.Start,
-			End:     ref.End,
-			Chunk:   place,
-			Chunks:  len(rec.Manifest.Chunks),
-		},
-		Source:      o.Source,
-		ContentType: o.ContentType,
-		Language:    o.Language,
-		Changed:     o.Changed,
-		ID:          o.ID,
-		Origin:      rec.Manifest.Origin,
+// step begins a step of the work; what it returns ends it.
+func (s *search) step(name string) (end func()) {
+	began := time.Now()
+	return func() {
+		s.steps = append(s.steps, tributary.Step{Step: name, MS: float64(time.Since(began).Microseconds()) / 1000})
 	}
 }

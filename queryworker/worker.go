@@ -37,6 +37,17 @@ type Worker struct {
 	// An empty or zero vector says that the text has nothing to embed; the
 	// search then uses keywords only.
 	EmbedQuery func(ctx context.Context, text string) (tributary.Vector, error)
+	// EmbedPassages makes the vectors of passages. Where it is set, the query's
+	// vector is moved towards the best keyword hits: that helps lexical vectors,
+	// costs a model's call with others, and is nil for them.
+	EmbedPassages func(ctx context.Context, texts []string) ([]tributary.Vector, error)
+	// TermWeight is the weight of a term of internal/analysis, larger for rare
+	// ones, for the confidence of a reply. Nil gives all the same.
+	TermWeight func(term string) float64
+	// Reranker scores the best candidates anew; nil leaves them as they are.
+	// It is given the first RerankTop, 0 means 50.
+	Reranker  Reranker
+	RerankTop int
 	// Alpha is the weight of the vector part, 0 to 1, where the request does
 	// not say: the best value for the embedder behind EmbedQuery.
 	Alpha float64

@@ -259,7 +259,11 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	}
 	w := &queryworker.Worker{
 		Searcher: checkedIndex{p}, Records: records, EmbedQuery: p.embedQuery, Alpha: p.model.Alpha(),
-		Generator: generator, Answers: p.cfg.Query.Ask, Terms: analysis.Terms, Limits: p.cfg.Query.Search, MaxContextTokens: p.cfg.Query.Generator.MaxContextTokens,
+		TermWeight: embedder.TermWeight, Terms: analysis.Terms, Generator: generator, Answers: p.cfg.Query.Ask,
+		Limits: p.cfg.Query.Search, MaxContextTokens: p.cfg.Query.Generator.MaxContextTokens,
+	}
+	if embedder.Seeds(p.model) {
+		w.EmbedPassages = p.embedPassages
 	}
 	observer := &pipeline.Observer{
 		Store: p.store, NC: p.nc, Version: buildVersion().Version, IndexVersion: p.index.Version, Objects: p.index.Count,
@@ -291,6 +295,10 @@ func (p *plant) embedQuery(ctx context.Context, text string) (tributary.Vector, 
 		return nil, err
 	}
 	return vectors[0], nil
+}
+
+func (p *plant) embedPassages(ctx context.Context, texts []string) ([]tributary.Vector, error) {
+	return p.model.Embed(ctx, texts, embedder.RoleDocument)
 }
 
 // checkCollection reports why the knowledge base cannot be searched with the

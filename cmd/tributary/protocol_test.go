@@ -46,7 +46,7 @@ func protocolExamples(t *testing.T) []example {
 
 // varies are the fields whose values differ from run to run; they must be
 // there all the same.
-var varies = []string{"score", "seconds", "changed", "id", "accepted", "committed"}
+var varies = []string{"score", "confidence", "ms", "seconds", "changed", "id", "accepted", "committed"}
 
 // steady replaces what varies, in place.
 func steady(v any) any {

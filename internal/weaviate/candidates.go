@@ -10,8 +10,9 @@ import (
 // 10,000), in falling order of score; nil if none does.
 //
 // Keywords and vector are fused by relative score. Without a vector only the
-// keywords count, and only the vector where the text has no term that could be
-// looked for; without either, there is no candidate. Any text is a valid query.
+// keywords count, and the score is BM25; only the vector counts where the text
+// has no term that could be looked for, and the score is the cosine; without
+// either, there is no candidate. Any text is a valid query.
 //
 // With its default settings Weaviate 1.35 ranks keywords wrongly in what it has
 // not flushed to disk yet, up to 60 seconds after a write: of more matches than
@@ -23,22 +24,28 @@ func (s *Store) Candidates(ctx context.Context, kb string, q tributary.IndexQuer
 	if err := checkQuery(q); err != nil {
 		return nil, err
 	}
-	g := new(get)
+	g, score := new(get), "score"
 	switch terms := analyse(q.Text); {
 	case terms == "" && q.Vector == nil:
 		return nil, nil
 	case q.Vector == nil:
 		g.bm25(terms)
 	case terms == "":
-		g.hybrid("", q.Vector, 1)
+		g.nearVector(q.Vector)
+		score = "distance"
 	default:
 		g.hybrid(terms, q.Vector, q.Alpha)
 	}
 	g.where(filter(q.Filter))
 	g.limit(q.Limit)
-	found, err := run[stored](ctx, s, kb, g, fields+" _additional{id score}")
+	found, err := run[stored](ctx, s, kb, g, fields+" _additional{id "+score+"}")
 	if err != nil {
 		return nil, err
+	}
+	for i, f := range found {
+		if score == "distance" {
+			found[i].Additional.Score = 1 - f.Additional.Distance
+		}
 	}
 	return candidates(found, q.Filter)
 }
@@ -66,7 +73,7 @@ func candidates(found []stored, f tributary.Filter) ([]tributary.Candidate, erro
 		if err != nil {
 			return nil, err
 		}
-		if inPrefix(f, o.URI) {
+		if f.Match(o) {
 			out = append(out, tributary.Candidate{Object: o, Score: hit.Additional.Score})
 		}
 	}

@@ -202,6 +202,75 @@ func TestEachFilterNarrowsTheCandidates(t *testing.T) {
 	}
 }
 
+func TestFiltersCombine(t *testing.T) {
+	s := openStore(t)
+	kb := newKB(t, s)
+	object := func(uri, source string, metadata map[string]string) tributary.Object {
+		o := newObject("d", 1)
+		o.URI, o.Source, o.Metadata = uri, source, metadata
+		return o
+	}
+	insert(t, s, kb,
+		object("a", "wiki", map[string]string{"team": "red", "tier": "1"}),
+		object("b", "blog", map[string]string{"team": "blue"}),
+		object("c", "blog", map[string]string{"team": "Red = blue"}),
+		object("d", "blog ", nil),
+	)
+	metadata := func(key string, values ...string) tributary.PlainFilter {
+		return tributary.PlainFilter{Metadata: map[string][]string{key: values}}
+	}
+	not := func(f tributary.PlainFilter) tributary.Filter {
+		return tributary.Filter{FilterTerms: tributary.FilterTerms{Not: &f}}
+	}
+	anyOf := func(f ...tributary.PlainFilter) tributary.Filter {
+		return tributary.Filter{FilterTerms: tributary.FilterTerms{Any: f}}
+	}
+	wiki, blog := tributary.PlainFilter{Sources: []string{"wiki"}}, tributary.PlainFilter{Sources: []string{"blog"}}
+	blueBlog := tributary.PlainFilter{Sources: []string{"blog"}, Metadata: map[string][]string{"team": {"blue"}}}
+	for _, test := range []struct {
+		name   string
+		filter tributary.Filter
+		want   []string
+	}{
+		{"uris", tributary.PlainFilter{URIs: []string{"a", "d", "x"}}.Filter(), []string{"a", "d"}},
+		{"metadata", metadata("team", "red").Filter(), []string{"a"}},
+		{"metadata, one of several", metadata("team", "blue", "Red = blue").Filter(), []string{"b", "c"}},
+		{"metadata, the key alone", metadata("tier").Filter(), []string{"a"}},
+		{"metadata with a source", blueBlog.Filter(), []string{"b"}},
+		{"not, where the server ignores space at the end of what is stored", not(blog), []string{"a"}},
+		{"not metadata", not(metadata("team", "red", "blue")), []string{"c", "d"}},
+		{"not a key", not(metadata("team")), []string{"d"}},
+		{"not a value with space at its end", not(tributary.PlainFilter{Sources: []string{"blog "}}), []string{"a", "b", "c"}},
+		{"not both", not(blueBlog), []string{"a", "c", "d"}},
+		{"any", anyOf(wiki, metadata("team", "blue")), []string{"a", "b"}},
+		{"any, one of which takes all", anyOf(tributary.PlainFilter{}, wiki), []string{"a", "b", "c", "d"}},
+		{"not everything", not(tributary.PlainFilter{}), nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for kind, q := range map[string]tributary.IndexQuery{"keywords": {Text: "consumer"}, "vector": {Vector: axis(0)}} {
+				q.Filter, q.Limit = test.filter, 10
+				if got := uris(t, s, kb, q); !slices.Equal(got, test.want) {
+					t.Errorf("%s: candidates %v, want %v", kind, got, test.want)
+				}
+			}
+		})
+	}
+}
+
+func TestScoresAreThoseOfTheirKind(t *testing.T) {
+	s := openStore(t)
+	kb := corpus(t, s)
+	half := slices.Clone(axis(0))
+	half[1] = half[0]
+	found, err := s.Candidates(t.Context(), kb, tributary.IndexQuery{Vector: half, Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := found[0].Score; math.Abs(got-math.Sqrt(.5)) > 1e-3 {
+		t.Errorf("the score is %v, want the cosine of 45 degrees", got)
+	}
+}
+
 func TestAPrefixMeansItselfWhateverCharactersItHas(t *testing.T) {
 	s := openStore(t)
 	kb := newKB(t, s)

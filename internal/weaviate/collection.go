@@ -16,8 +16,9 @@ import (
 )
 
 // SchemaVersion numbers the properties and indexes of a collection. It
-// changes whenever a collection of the old kind no longer serves.
-const SchemaVersion = 1
+// changes whenever a collection of the old kind no longer serves: since 2,
+// metadata can be filtered on.
+const SchemaVersion = 2
 
 // MaxDimension is the largest vector that the server stores.
 const MaxDimension = 65535
@@ -264,6 +265,8 @@ func properties() []*models.Property {
 		filterable("source"),
 		filterable("content_type"),
 		filterable("language"),
+		// The metadata as "key=value" each.
+		property("labels", "text[]", indexes{filter: true, tokenization: "field"}),
 		property("changed", "date", indexes{ranges: true}),
 		property("terms", "text", indexes{search: true, tokenization: "whitespace"}),
 		property("title", "text", indexes{}),

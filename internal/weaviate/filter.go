@@ -1,6 +1,7 @@
 package weaviate
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,24 +37,84 @@ func all(conditions []*filters.WhereBuilder) *filters.WhereBuilder {
 }
 
 // filter turns f into the server's terms, nil if it lets everything through.
-// For a prefix that ends in white space that is a little too much; see inPrefix.
-func filter(f tributary.Filter) *filters.WhereBuilder {
-	conditions := prefix(f.URIPrefix)
+// It may let a little too much through; tributary.Filter.Match has the last
+// word.
+func filter(f tributary.Filter) *filters.WhereBuilder { return all(conditions(f)) }
+
+func conditions(f tributary.Filter) []*filters.WhereBuilder {
+	out := prefix(f.URIPrefix)
 	for _, list := range []struct {
 		property string
 		values   []string
-	}{{"source", f.Sources}, {"content_type", f.ContentTypes}, {"language", f.Languages}} {
+	}{{"uri", f.URIs}, {"source", f.Sources}, {"content_type", f.ContentTypes}, {"language", f.Languages}} {
 		if len(list.values) > 0 {
-			conditions = append(conditions, anyOf(list.property, list.values))
+			out = append(out, anyOf(list.property, list.values))
 		}
 	}
 	if !f.ChangedAfter.IsZero() {
-		conditions = append(conditions, where(filters.GreaterThanEqual, "changed").WithValueDate(date(f.ChangedAfter)))
+		out = append(out, where(filters.GreaterThanEqual, "changed").WithValueDate(date(f.ChangedAfter)))
 	}
 	if !f.ChangedUntil.IsZero() {
-		conditions = append(conditions, where(filters.LessThan, "changed").WithValueDate(date(f.ChangedUntil)))
+		out = append(out, where(filters.LessThan, "changed").WithValueDate(date(f.ChangedUntil)))
 	}
-	return all(conditions)
+	for _, key := range slices.Sorted(maps.Keys(f.Metadata)) {
+		var values []string
+		for _, value := range f.Metadata[key] {
+			values = append(values, label(key, value))
+		}
+		if len(values) > 0 { // without a value the key has to be there, which Match sees to
+			out = append(out, anyOf("labels", values))
+		}
+	}
+	if w := either(f.Any); w != nil {
+		out = append(out, w)
+	}
+	if w := neither(f.Not); w != nil {
+		out = append(out, w)
+	}
+	return out
+}
+
+// either lets through what one of the filters does, nil if that is everything.
+func either(several []tributary.PlainFilter) *filters.WhereBuilder {
+	var operands []*filters.WhereBuilder
+	for _, f := range several {
+		w := filter(f.Filter())
+		if w == nil {
+			return nil
+		}
+		operands = append(operands, w)
+	}
+	if len(operands) < 2 {
+		return all(operands)
+	}
+	return filters.Where().WithOperator(filters.Or).WithOperands(operands)
+}
+
+// neither keeps out what f lets through, nil if the server cannot tell that
+// exactly: where it lets too much through, its opposite keeps too much out.
+func neither(f *tributary.PlainFilter) *filters.WhereBuilder {
+	if f == nil || !exact(*f) {
+		return nil
+	}
+	w := filter(f.Filter())
+	if w == nil {
+		return nil
+	}
+	return filters.Where().WithOperator(filters.Not).WithOperands([]*filters.WhereBuilder{w})
+}
+
+// exact says whether the server's terms mean just what f means. The server
+// drops white space at the end of values.
+func exact(f tributary.PlainFilter) bool {
+	values := slices.Concat([]string{f.URIPrefix}, f.URIs, f.Sources, f.ContentTypes, f.Languages)
+	for _, list := range f.Metadata {
+		if len(list) == 0 {
+			return false
+		}
+		values = append(values, list...)
+	}
+	return !slices.ContainsFunc(values, func(v string) bool { return strings.TrimSpace(v) != v })
 }
 
 // The server keeps dates as nanoseconds in 64 bits, which is this range.
@@ -105,7 +166,3 @@ func successor(p string) (string, bool) {
 	}
 	return "", false
 }
-
-// inPrefix is the last word on a prefix: the server ignores white space at its
-// end.
-func inPrefix(f tributary.Filter, uri string) bool { return strings.HasPrefix(uri, f.URIPrefix) }

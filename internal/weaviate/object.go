@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -55,10 +57,25 @@ func encode(class string, o tributary.Object) (*models.Object, error) {
 	if len(o.Heading) > 0 {
 		p["heading"] = o.Heading
 	}
+	if len(o.Metadata) > 0 {
+		p["labels"] = labels(o.Metadata)
+	}
 	if !o.Changed.IsZero() {
 		p["changed"] = o.Changed.UTC().Truncate(time.Millisecond).Format(time.RFC3339Nano)
 	}
 	return &models.Object{Class: class, ID: strfmt.UUID(o.ID), Vector: models.C11yVector(o.Vector), Properties: p}, nil
+}
+
+// label is what a filter on metadata compares.
+func label(key, value string) string { return key + "=" + value }
+
+// labels are the metadata as the filters see them, in order of the keys.
+func labels(m map[string]string) []string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, label(key, m[key]))
+	}
+	return out
 }
 
 func encodeMetadata(m map[string]string) (string, error) {
@@ -130,8 +147,9 @@ type stored struct {
 	Hash        string    `json:"hash"`
 	Changed     time.Time `json:"changed"`
 	Additional  struct {
-		ID    string  `json:"id"`
-		Score float64 `json:"score,string"`
+		ID       string  `json:"id"`
+		Score    float64 `json:"score,string"`
+		Distance float64 `json:"distance"`
 	} `json:"_additional"`
 }
 

@@ -1,0 +1,71 @@
+package queryworker
+
+import (
+	"math"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/analysis"
+)
+
+// Confidence is a logistic function of one number: of the weight of the
+// query's terms, the share that a passage has, its mean over the best
+// coveredPassages. Slope and offset are fitted, every set with the same
+// weight, to questions asked of their own documents and of somebody else's:
+// see docs/benchmarks.md and TestConfidenceTellsForeignQuestions.
+const (
+	coveredPassages  = 3
+	confidenceSlope  = 18.10
+	confidenceOffset = -5.66
+)
+
+// confidence estimates how likely the pool answers the query, 0 for an empty
+// one. It goes by words: of a passage that says the same in other words it
+// knows too little.
+func (s *search) confidence(pool []*candidate) float64 {
+	if len(pool) == 0 {
+		return 0
+	}
+	weights, total := map[string]float64{}, 0.0
+	for _, term := range analysis.Terms(s.query.Text, "") {
+		if _, known := weights[term]; !known {
+			weights[term] = s.weight(term)
+			total += weights[term]
+		}
+	}
+	if total == 0 {
+		return 0
+	}
+	best := pool[:min(coveredPassages, len(pool))]
+	covered := 0.0
+	for _, c := range best {
+		for term, weight := range weights {
+			if c.has(term) {
+				covered += weight / total / float64(len(best))
+			}
+		}
+	}
+	return 1 / (1 + math.Exp(-confidenceSlope*covered-confidenceOffset))
+}
+
+// has says whether the passage, its headings or its title have the term.
+func (c *candidate) has(term string) bool {
+	if c.words()[term] {
+		return true
+	}
+	if c.above == nil {
+		c.above = map[string]bool{}
+		head := tributary.EmbeddingText(c.Title, tributary.Chunk{Heading: c.Heading})
+		for _, t := range analysis.Terms(head, "") {
+			c.above[t] = true
+		}
+	}
+	return c.above[term]
+}
+
+// weight is what a term counts: rare words say more of what is asked.
+func (s *search) weight(term string) float64 {
+	if s.TermWeight == nil {
+		return 1
+	}
+	return s.TermWeight(term)
+}

@@ -1,0 +1,159 @@
+package queryworker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tributary-kb/tributary"
+)
+
+// hits turns the candidates into hits, with as much of their documents around
+// them as the request wants.
+func (s *search) hits(ctx context.Context, best []*candidate) ([]tributary.Hit, error) {
+	hits := []tributary.Hit{}
+	wide := s.req.Expand != nil || s.req.Context != tributary.ContextPassages
+	if wide {
+		defer s.step("expand")()
+	}
+	covered := map[string][][2]int{} // by document, the chunks that hits have
+	for _, c := range best {
+		if slices.ContainsFunc(covered[c.Document], func(r [2]int) bool { return r[0] <= c.chunk && c.chunk < r[1] }) {
+			continue
+		}
+		h := hit(len(hits)+1, c.score, c.Object, c.record, c.chunk)
+		h.Duplicates = len(c.why.Merged)
+		if len(s.req.KBs) > 0 {
+			h.KB = c.kb
+		}
+		if s.req.Explain {
+			c.why.Birth = c.Birth
+			h.Explain = &c.why
+		}
+		if wide {
+			first, last, err := s.widen(ctx, &h, c)
+			if err != nil {
+				return nil, err
+			}
+			covered[c.Document] = append(covered[c.Document], [2]int{first, last})
+		}
+		hits = append(hits, h)
+	}
+	return hits, nil
+}
+
+// widen gives h the text of the chunks around it and returns their range. The
+// passage stays as it is where the wider text is above max_tokens, or where
+// some of it is not in the index any more.
+func (s *search) widen(ctx context.Context, h *tributary.Hit, c *candidate) (first, last int, err error) {
+	chunks := c.record.Manifest.Chunks
+	first, last = c.chunk, c.chunk+1
+	from, to := 0, len(chunks)
+	if e := s.req.Expand; e != nil {
+		from, to = max(c.chunk-e.Before, 0), min(c.chunk+e.After+1, len(chunks))
+	}
+	if span := chunks[to-1].End - chunks[from].Start; s.req.Context == tributary.ContextDocuments && span > s.req.MaxTokens*maxTokenBytes {
+		return first, last, nil
+	}
+	// A section has no more chunks than fit, so there is no need to look further.
+	if s.req.Context == tributary.ContextSections {
+		from, to = max(c.chunk-maxSectionChunks, 0), min(c.chunk+maxSectionChunks+1, len(chunks))
+	}
+	objects, err := s.objects(ctx, c.kb, chunks[from:to])
+	if err != nil {
+		return 0, 0, err
+	}
+	a, b := c.chunk-from, c.chunk-from
+	joins := func(i int) bool {
+		return objects[i].ID != "" && (s.req.Context != tributary.ContextSections || slices.Equal(objects[i].Heading, c.Heading))
+	}
+	for a > 0 && joins(a-1) {
+		a--
+	}
+	for b+1 < len(objects) && joins(b+1) {
+		b++
+	}
+	whole := b-a+1 == len(objects)
+	text := joined(objects[a:b+1], chunks[from+a:from+b+1])
+	if tokens(text) > s.req.MaxTokens || s.req.Context == tributary.ContextDocuments && !whole {
+		return first, last, nil
+	}
+	h.Text = text
+	h.Location.Start, h.Location.End = chunks[from+a].Start, chunks[from+b].End
+	return from + a, from + b + 1, nil
+}
+
+// maxTokenBytes is more than a token has; maxSectionChunks more than a section
+// that is handed out whole has.
+const (
+	maxTokenBytes    = 8
+	maxSectionChunks = 50
+)
+
+// objects reads the chunks, in order; one that is not there is a zero Object.
+func (s *search) objects(ctx context.Context, kb string, chunks []tributary.ChunkRef) ([]tributary.Object, error) {
+	ids := make([]string, len(chunks))
+	for i, c := range chunks {
+		ids[i] = c.ID
+	}
+	found, err := s.Searcher.Objects(ctx, kb, ids)
+	if err != nil {
+		return nil, fault(ctx, fmt.Sprintf("read the neighbours of a passage in %q", kb), err)
+	}
+	objects := make([]tributary.Object, len(ids))
+	for _, o := range found {
+		if i := slices.Index(ids, o.ID); i >= 0 {
+			objects[i] = o
+		}
+	}
+	return objects, nil
+}
+
+// joined is the text of chunks in a row. What a chunk repeats of the one
+// before is left out.
+func joined(objects []tributary.Object, refs []tributary.ChunkRef) string {
+	var text strings.Builder
+	end, before := 0, ""
+	for i, o := range objects {
+		part := o.Text
+		switch overlap := end - refs[i].Start; {
+		case i == 0:
+		case overlap > 0 && overlap <= len(part) && strings.HasSuffix(before, part[:overlap]):
+			part = part[overlap:]
+		default:
+			text.WriteString("\n\n")
+		}
+		text.WriteString(part)
+		end, before = refs[i].End, o.Text
+	}
+	return text.String()
+}
+
+// hit describes the object at a place of rec's manifest.
+func hit(rank int, score float64, o tributary.Object, rec tributary.Record, place int) tributary.Hit {
+	ref := rec.Manifest.Chunks[place]
+	return tributary.Hit{
+		Rank:     rank,
+		Score:    score,
+		URI:      o.URI,
+		Title:    o.Title,
+		Text:     o.Text,
+		Document: o.Document,
+		Version:  rec.Manifest.Version,
+		Location: tributary.Location{
+			Heading: o.Heading,
+			Page:    ref.Page,
+			Start:   ref.Start,
+			End:     ref.End,
+			Chunk:   place,
+			Chunks:  len(rec.Manifest.Chunks),
+		},
+		Source:      o.Source,
+		ContentType: o.ContentType,
+		Language:    o.Language,
+		Changed:     o.Changed,
+		ID:          o.ID,
+		Origin:      rec.Manifest.Origin,
+	}
+}

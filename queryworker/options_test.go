@@ -1,0 +1,294 @@
+package queryworker
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tributary-kb/tributary"
+)
+
+func list(scores ...float64) ranked {
+	var out ranked
+	for i, s := range scores {
+		id := string(rune('a' + i))
+		out = append(out, &candidate{Object: tributary.Object{ID: id, URI: id}, score: s})
+	}
+	return out
+}
+
+// called gives the candidates of list these ids.
+func called(list ranked, ids string) ranked {
+	for i, id := range strings.Fields(ids) {
+		list[i].ID, list[i].URI = id, id
+	}
+	return list
+}
+
+func TestFusionWeighsBothRankings(t *testing.T) {
+	for _, test := range []struct {
+		method tributary.Fusion
+		want   map[string]float64
+	}{
+		{tributary.FusionRelative, map[string]float64{"a": .75, "b": .75*.5 + .25, "c": .25 * .5, "d": 0}},
+		{tributary.FusionRanked, map[string]float64{"a": .75, "b": .75*61/62 + .25, "c": .25 * 61 / 62, "d": .75*61/63 + .25*61/63}},
+	} {
+		got := map[string]float64{}
+		fused := fuse(called(list(9, 6, 3), "a b d"), called(list(.9, .7, .5), "b c d"), .25, test.method)
+		for i, c := range fused {
+			got[c.ID] = c.score
+			if i > 0 && fused[i-1].score < c.score {
+				t.Errorf("%s: candidate %d scores above the one before", test.method, i)
+			}
+		}
+		for id, want := range test.want {
+			if math.Abs(got[id]-want) > 1e-12 {
+				t.Errorf("%s: %s has %v, want %v", test.method, id, got[id], want)
+			}
+		}
+	}
+	if got := fuse(nil, nil, .5, tributary.FusionRelative); len(got) != 0 {
+		t.Errorf("of nothing: %v", got)
+	}
+}
+
+func TestTheQueryMovesTowardsTheBestKeywordHits(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple")
+	m.write("b.md", 1, "apple apple") // not current: it has no say
+	w := m.worker()
+	w.Alpha = .25
+	w.EmbedQuery = func(context.Context, string) (tributary.Vector, error) { return tributary.Vector{1, 0}, nil }
+	var seeded []string
+	w.EmbedPassages = func(_ context.Context, texts []string) ([]tributary.Vector, error) {
+		seeded = texts
+		return []tributary.Vector{{0, 1}}, nil
+	}
+	reply := searchFor(t, w, tributary.SearchRequest{Query: "apple", SearchOptions: tributary.SearchOptions{Explain: true}})
+	if diff := cmp.Diff([]string{"Title of a.md\n\napple"}, seeded); diff != "" {
+		t.Errorf("seeds (-want +got):\n%s", diff)
+	}
+	got := m.vectors[1]
+	if math.Abs(float64(got[1]/got[0])-seedWeight) > 1e-6 || math.Abs(float64(got[0]*got[0]+got[1]*got[1])-1) > 1e-6 {
+		t.Errorf("the vector is %v, want {1, 0} + 0.5 × {0, 1}, of length 1", got)
+	}
+	if !reply.Explain.Seeded {
+		t.Error("the explanation does not say so")
+	}
+}
+
+func TestNearlyTheSamePassagesAreOneHitOnRequest(t *testing.T) {
+	sentence := "one two three four five six seven eight nine ten eleven twelve apple pear plum quince cherry grape melon"
+	m := newModel()
+	m.put("a.md", 1, sentence)
+	m.put("b.md", 1, strings.Replace(sentence, "melon", "melons!", 1)+" lemon")
+	m.put("c.md", 1, "apple of another kind")
+	req := tributary.SearchRequest{Query: "apple"}
+	if got := len(searchFor(t, m.worker(), req).Hits); got != 3 {
+		t.Errorf("%d hits unasked, want 3", got)
+	}
+	req.Unique = true
+	got := map[string]int{}
+	for _, h := range searchFor(t, m.worker(), req).Hits {
+		got[h.URI] = h.Duplicates
+	}
+	if diff := cmp.Diff(map[string]int{"a.md": 1, "c.md": 0}, got); diff != "" {
+		t.Errorf("duplicates by hit (-want +got):\n%s", diff)
+	}
+}
+
+func TestDiversityPrefersWhatIsNotSaidYet(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple pear plum")
+	m.put("b.md", 1, "apple pear plum too")
+	m.put("c.md", 1, "apple of another kind entirely")
+	m.boost["a.md@1#0"], m.boost["b.md@1#0"] = 2, 1
+	for diversity, want := range map[float64][]string{0: {"a.md", "b.md"}, .6: {"a.md", "c.md"}} {
+		var got []string
+		for _, h := range searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple", K: 2, SearchOptions: tributary.SearchOptions{Diversity: diversity}}).Hits {
+			got = append(got, h.URI)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("diversity %v (-want +got):\n%s", diversity, diff)
+		}
+	}
+}
+
+func TestRecencyHalvesWhatItMayTakePerHalfLife(t *testing.T) {
+	for age, want := range map[time.Duration]float64{0: 1, time.Hour: .75, 2 * time.Hour: .625, 1000 * time.Hour: .5} {
+		if got := recency(tributary.Recency{HalfLifeSeconds: 3600, Weight: .5}, age); math.Abs(got-want) > 1e-9 {
+			t.Errorf("after %s: %v, want %v", age, got, want)
+		}
+	}
+	m := newModel()
+	m.put("a.md", 1, "apple")
+	m.put("b.md", 1, "apple")
+	m.objects[0].Changed = time.Now().Add(-time.Hour)
+	m.objects[1].Changed = time.Now()
+	got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple", SearchOptions: tributary.SearchOptions{Recency: &tributary.Recency{HalfLifeSeconds: 60}}})
+	if got.Hits[0].URI != "b.md" {
+		t.Errorf("first is %s, want b.md, which changed last", got.Hits[0].URI)
+	}
+}
+
+func TestMinScoreLeavesOutTheRest(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple pear plum", "apple pear", "apple")
+	got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple pear plum", SearchOptions: tributary.SearchOptions{MinScore: .5, Explain: true}})
+	if diff := cmp.Diff([]string{"apple pear plum", "apple pear"}, texts(got.Hits)); diff != "" {
+		t.Errorf("texts (-want +got):\n%s", diff)
+	}
+	if got.Explain.Below != 1 {
+		t.Errorf("%d below the score, want 1", got.Explain.Below)
+	}
+}
+
+// paper is a document of two sections.
+func paper() *model {
+	m := newModel()
+	m.put("a.md", 1, "one", "two", "three apple", "four", "five")
+	for i := range m.objects {
+		m.objects[i].Heading = []string{"first"}
+		if i > 1 {
+			m.objects[i].Heading = []string{"second"}
+		}
+	}
+	return m
+}
+
+func TestHitsTakeInWhatStandsAround(t *testing.T) {
+	for name, test := range map[string]struct {
+		options tributary.SearchOptions
+		want    string
+	}{
+		"nothing":               {tributary.SearchOptions{}, "three apple"},
+		"neighbours":            {tributary.SearchOptions{Expand: &tributary.Expand{Before: 1, After: 1}}, "two\n\nthree apple\n\nfour"},
+		"neighbours at the end": {tributary.SearchOptions{Expand: &tributary.Expand{After: 9}}, "three apple\n\nfour\n\nfive"},
+		"the section":           {tributary.SearchOptions{Context: tributary.ContextSections}, "three apple\n\nfour\n\nfive"},
+		"the document":          {tributary.SearchOptions{Context: tributary.ContextDocuments}, "one\n\ntwo\n\nthree apple\n\nfour\n\nfive"},
+		"a document too large":  {tributary.SearchOptions{Context: tributary.ContextDocuments, MaxTokens: 5}, "three apple"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := searchFor(t, paper().worker(), tributary.SearchRequest{Query: "apple", SearchOptions: test.options}).Hits
+			if diff := cmp.Diff([]string{test.want}, texts(got)); diff != "" {
+				t.Errorf("texts (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHitsThatMeetAreOne(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple one", "apple two", "three", "apple four")
+	got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple", SearchOptions: tributary.SearchOptions{Expand: &tributary.Expand{After: 1}}}).Hits
+	want := []string{"apple one\n\napple two", "apple four"}
+	if diff := cmp.Diff(want, texts(got)); diff != "" {
+		t.Errorf("texts (-want +got):\n%s", diff)
+	}
+}
+
+func TestOverlapIsNotRepeated(t *testing.T) {
+	objects := []tributary.Object{{Text: "one two"}, {Text: "two three"}}
+	refs := []tributary.ChunkRef{{Start: 0, End: 7}, {Start: 4, End: 13}}
+	if got := joined(objects, refs); got != "one two three" {
+		t.Errorf("joined: %q", got)
+	}
+}
+
+func TestConfidenceIsTheShareOfTheQueryThatIsFound(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "the apple grows on a tree")
+	w := m.worker()
+	w.TermWeight = func(term string) float64 { return map[string]float64{"appl": 8, "tree": 2}[term] + 1 }
+	for query, good := range map[string]bool{"apple tree": true, "apple": true, "a tree of tungsten carbide apples": true, "tree zirconium hafnium tantalum rhenium osmium iridium apples": true, "tree a b c d e f g h": false} {
+		got := searchFor(t, w, tributary.SearchRequest{Query: query})
+		if got.NoGoodAnswer == good {
+			t.Errorf("%q: confidence %.3f, want it good: %t", query, got.Confidence, good)
+		}
+	}
+	if got := searchFor(t, w, tributary.SearchRequest{Query: "unknown"}); got.Confidence != 0 || !got.NoGoodAnswer {
+		t.Errorf("without a hit: %+v", got)
+	}
+}
+
+func TestExplainTellsWhereAHitComesFrom(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 3, "apple")
+	m.objects[0].Source = "wiki"
+	m.put("b.md", 4, "apple pie")
+	got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple", SearchOptions: tributary.SearchOptions{Explain: true}})
+	one := 1.0
+	if diff := cmp.Diff(&tributary.HitExplain{Keyword: &one, KeywordRank: 1, Fused: 1, Birth: 3}, got.Hits[0].Explain); diff != "" {
+		t.Errorf("hit (-want +got):\n%s", diff)
+	}
+	if got.Explain.Keywords != 2 || len(got.Explain.Steps) == 0 {
+		t.Errorf("reply: %+v", got.Explain)
+	}
+	if got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple"}); got.Explain != nil || got.Hits[0].Explain != nil {
+		t.Error("explained unasked")
+	}
+}
+
+func TestOptionsAreRefusedInWords(t *testing.T) {
+	for want, req := range map[string]tributary.SearchRequest{
+		`fusion is "best", want "relative" or "ranked"`:                {SearchOptions: tributary.SearchOptions{Fusion: "best"}},
+		`context is "all", want "passages", "sections" or "documents"`: {SearchOptions: tributary.SearchOptions{Context: "all"}},
+		"diversity is 2, want 0 (by score alone) to 1":                 {SearchOptions: tributary.SearchOptions{Diversity: 2}},
+		"min_score is -1, want 0 or more":                              {SearchOptions: tributary.SearchOptions{MinScore: -1}},
+		"max_tokens is -1, want at least 1":                            {SearchOptions: tributary.SearchOptions{MaxTokens: -1}},
+		"recency.half_life_seconds is 0, want more than 0":             {SearchOptions: tributary.SearchOptions{Recency: &tributary.Recency{}}},
+		"recency.weight is 3, want more than 0, at most 1":             {SearchOptions: tributary.SearchOptions{Recency: &tributary.Recency{HalfLifeSeconds: 1, Weight: 3}}},
+		"expand takes 21 neighbours, want 0 to 20":                     {SearchOptions: tributary.SearchOptions{Expand: &tributary.Expand{After: 21}}},
+		`expand and context "documents" are both given`:                {SearchOptions: tributary.SearchOptions{Expand: &tributary.Expand{After: 1}, Context: tributary.ContextDocuments}},
+		"kbs names 17 knowledge bases, the limit is 16":                {SearchOptions: tributary.SearchOptions{KBs: make([]string, 17)}},
+		`"No!"`: {SearchOptions: tributary.SearchOptions{KBs: []string{"No!"}}},
+		"filter.any.uris has 101 values, the limit is 100": {Filter: tributary.Filter{FilterTerms: tributary.FilterTerms{Any: []tributary.PlainFilter{{URIs: make([]string, 101)}}}}},
+	} {
+		req.Query = "apple"
+		_, err := newModel().worker().Search(t.Context(), kb, req)
+		checkError(t, err, tributary.CodeInvalid, want)
+	}
+}
+
+// failingReranker reverses, or fails.
+type testReranker struct{ err error }
+
+func (testReranker) Name() string { return "test:model" }
+
+func (r testReranker) Rerank(_ context.Context, _ string, texts []string) ([]float64, error) {
+	scores := make([]float64, len(texts))
+	for i := range scores {
+		scores[i] = float64(i)
+	}
+	return scores, r.err
+}
+
+func TestARerankerHasTheLastWordAndItsFailureIsSaid(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple pear plum", "apple pear", "apple")
+	off := false
+	for name, test := range map[string]struct {
+		reranker Reranker
+		rerank   *bool
+		first    string
+		notes    []string
+	}{
+		"reranked":     {testReranker{}, nil, "apple", nil},
+		"switched off": {testReranker{}, &off, "apple pear plum", nil},
+		"failed":       {testReranker{err: context.DeadlineExceeded}, nil, "apple pear plum", []string{"not reranked: test:model: context deadline exceeded"}},
+	} {
+		w := m.worker()
+		w.Reranker = test.reranker
+		got := searchFor(t, w, tributary.SearchRequest{Query: "apple pear plum", SearchOptions: tributary.SearchOptions{Rerank: test.rerank}})
+		if got.Hits[0].Text != test.first {
+			t.Errorf("%s: first is %q, want %q", name, got.Hits[0].Text, test.first)
+		}
+		if diff := cmp.Diff(test.notes, got.Notes); diff != "" {
+			t.Errorf("%s: notes (-want +got):\n%s", name, diff)
+		}
+	}
+}
