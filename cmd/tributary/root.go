@@ -128,7 +128,7 @@ func (a *app) commands() []*cobra.Command {
 		newUp(a), newWorker(a), newGateway(a), newMCP(a), newReindex(a),
 		newAdd(a), newRm(a), newSearch(a), newAsk(a),
 		newLs(a), newShow(a), newStatus(a), newTopology(a), newVerify(a),
-		newConfig(a), newVersion(a),
+		newEval(a), newConfig(a), newVersion(a),
 	}
 }
 

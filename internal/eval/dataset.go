@@ -116,3 +116,21 @@ func eachLine(path string, do func(line string) error) error {
 	}
 	return nil
 }
+
+// LoadAnswers reads answers.jsonl: the reference answers of each query, as
+// {"_id", "answers": [...]}. A query may have none.
+func LoadAnswers(path string) (map[string][]string, error) {
+	all := map[string][]string{}
+	err := eachLine(path, func(line string) error {
+		var a struct {
+			ID      string   `json:"_id"`
+			Answers []string `json:"answers"`
+		}
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			return err
+		}
+		all[a.ID] = append(all[a.ID], a.Answers...)
+		return nil
+	})
+	return all, err
+}
