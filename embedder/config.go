@@ -29,6 +29,8 @@ type Config struct {
 	// the same name, another pooling. It is part of the fingerprint, and
 	// compared with what the server says of itself where it does.
 	Revision string `yaml:"revision"`
+	// ModelDir is the folder of a model that runs in this process.
+	ModelDir string `yaml:"model_dir"`
 	// APIKeyFile names a file that holds the key; it is read for every
 	// request, so that the key may be replaced. It goes before APIKeyEnv.
 	APIKeyFile string `yaml:"api_key_file"`
@@ -140,8 +142,12 @@ func (c Config) Validate() error {
 	if c.Provider == ProviderLexical {
 		return nil
 	}
+	if _, ok := openers[c.Provider]; ok {
+		return c.validateInProcess()
+	}
 	if _, ok := providers[c.Provider]; !ok {
-		names := append([]string{ProviderLexical}, slices.Sorted(maps.Keys(providers))...)
+		names := append(slices.Collect(maps.Keys(openers)), slices.AppendSeq([]string{ProviderLexical}, maps.Keys(providers))...)
+		slices.Sort(names)
 		return fmt.Errorf("embedder.provider is %q, it must be one of %s", c.Provider, strings.Join(names, ", "))
 	}
 	return c.validateRemote()

@@ -3,8 +3,8 @@
 // the stored chunk that has the same content.
 //
 // Vectors come from a Model: the built-in lexical one, which needs neither
-// network nor weights, or a server that speaks the protocol of one of the
-// providers.
+// network nor weights, a model in this process (package local), or a server
+// that speaks the protocol of one of the providers.
 package embedder
 
 import (
@@ -69,8 +69,11 @@ func New(cfg Config, opts ...Option) (Model, error) {
 		return nil, err
 	}
 	cfg.SetDefaults()
-	if cfg.Provider == ProviderLexical {
+	switch cfg.Provider {
+	case ProviderLexical:
 		return newLexical(cfg), nil
+	case ProviderStatic, ProviderEncoder:
+		return newInProcess(cfg)
 	}
 	o := options{budget: unlimited{}}
 	for _, opt := range opts {

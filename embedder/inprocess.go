@@ -1,0 +1,123 @@
+package embedder
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"path/filepath"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/embedder/local"
+)
+
+// The providers that run in this process; see package local.
+const (
+	ProviderStatic  = "static"  // the mean of the tokens' vectors, as model2vec makes them
+	ProviderEncoder = "encoder" // a transformer of the BERT or RoBERTa family
+)
+
+// inProcessAlpha is not measured, as no trained weights were at hand. By published
+// figures static vectors are the weaker half of a hybrid, and encoders its
+// equal.
+var inProcessAlpha = map[string]float64{ProviderStatic: 0.4, ProviderEncoder: 0.5}
+
+// An engine computes vectors in this process.
+type engine interface {
+	Embed(ctx context.Context, texts []string) ([][]float32, error)
+	Dimension() int
+	Revision() string                  // of the files
+	Describe() string                  // how vectors of tokens become those of texts
+	Prompts() (query, document string) // that the model's files ask for
+}
+
+// openers read the folder of a model, by provider.
+var openers = map[string]func(dir string) (engine, error){
+	ProviderStatic:  func(dir string) (engine, error) { return local.OpenStatic(dir) },
+	ProviderEncoder: func(dir string) (engine, error) { return local.OpenEncoder(dir) },
+}
+
+// inProcess is a model that runs in this process.
+type inProcess struct {
+	engine
+	fingerprint string
+	alpha       float64
+	prefix      map[Role]string
+}
+
+func (c Config) validateInProcess() error {
+	if c.ModelDir == "" {
+		return fmt.Errorf("embedder.model_dir is empty, the provider %q needs the folder of a model", c.Provider)
+	}
+	return nil
+}
+
+func newInProcess(cfg Config) (Model, error) {
+	e, err := openers[cfg.Provider](cfg.ModelDir)
+	if err != nil {
+		return nil, fmt.Errorf("embedder.model_dir: %w", err)
+	}
+	m := inProcess{engine: e, alpha: inProcessAlpha[cfg.Provider]}
+	if cfg.Alpha != nil {
+		m.alpha = *cfg.Alpha
+	}
+	query, document := cfg.prefixes(e)
+	m.prefix = map[Role]string{RoleQuery: query, RoleDocument: document}
+	m.fingerprint = fmt.Sprintf("%s:%s:%d:%s:%s:%s", cfg.Provider, cfg.modelName(), e.Dimension(), e.Revision(), e.Describe(),
+		tributary.Hash([]byte(query + "\x00" + document))[:8])
+	return m, nil
+}
+
+// prefixes are what is configured, else what the model's files say, else what
+// is known of it.
+func (c Config) prefixes(e engine) (query, document string) {
+	if c.QueryPrefix != "" || c.DocumentPrefix != "" {
+		return c.QueryPrefix, c.DocumentPrefix
+	}
+	query, document = e.Prompts()
+	if query == "" && document == "" && !c.NoKnownPrefixes {
+		k := known(c.modelName())
+		return k.query, k.document
+	}
+	return query, document
+}
+
+// modelName is the last part of the model's name, or of its folder's.
+func (c Config) modelName() string {
+	if c.Model != "" {
+		return path.Base(c.Model)
+	}
+	return filepath.Base(c.ModelDir)
+}
+
+// Embed implements Model.
+func (m inProcess) Embed(ctx context.Context, texts []string, role Role) ([]tributary.Vector, error) {
+	prefixed := texts
+	if prefix := m.prefix[role]; prefix != "" {
+		prefixed = make([]string, len(texts))
+		for i, text := range texts {
+			prefixed[i] = prefix + text
+		}
+	}
+	all, err := m.engine.Embed(ctx, prefixed)
+	if err != nil {
+		return nil, err
+	}
+	vectors := make([]tributary.Vector, len(all))
+	for i, v := range all {
+		vectors[i] = v
+	}
+	return vectors, nil
+}
+
+// Fingerprint implements Model: provider, model, dimension, a checksum over
+// its files, pooling, and a checksum over the prefixes.
+func (m inProcess) Fingerprint() string { return m.fingerprint }
+
+// Dimension implements Model.
+func (m inProcess) Dimension(context.Context) (int, error) { return m.engine.Dimension(), nil }
+
+// Alpha implements Model.
+func (m inProcess) Alpha() float64 { return m.alpha }
+
+// Limits implements Model: a batch that does not keep others waiting long.
+func (inProcess) Limits() Limits { return Limits{Inputs: 64} }

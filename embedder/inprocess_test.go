@@ -1,0 +1,77 @@
+package embedder
+
+import (
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestModelsInThisProcessEmbed(t *testing.T) {
+	for _, c := range []struct {
+		provider, dir, fingerprint string
+		dimension                  int
+	}{
+		{ProviderStatic, "local/testdata/static", "static:static:2:", 2},
+		{ProviderEncoder, "local/testdata/encoder", "encoder:encoder:32:", 32},
+	} {
+		t.Run(c.provider, func(t *testing.T) {
+			m, err := New(Config{Provider: c.provider, ModelDir: c.dir, QueryPrefix: "green "})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := m.Fingerprint(); !strings.HasPrefix(got, c.fingerprint) {
+				t.Errorf("fingerprint is %s", got)
+			}
+			if got, err := m.Dimension(t.Context()); got != c.dimension || err != nil {
+				t.Errorf("dimension is %d, %v, want %d", got, err, c.dimension)
+			}
+			if query, document := digest(t, m, "red", RoleQuery), digest(t, m, "green red", RoleDocument); query != document {
+				t.Errorf("a query %v with its prefix differs from a document %v with the same words", query, document)
+			}
+		})
+	}
+}
+
+// digest returns the product of a vector with fixed numbers, and checks its
+// length.
+func digest(t *testing.T, m Model, text string, role Role) (sum float64) {
+	t.Helper()
+	vectors, err := m.Embed(t.Context(), []string{text}, role)
+	if err != nil || len(vectors) != 1 {
+		t.Fatalf("%d vectors, %v", len(vectors), err)
+	}
+	squares := 0.0
+	for i, x := range vectors[0] {
+		sum += float64(x) * float64(i+1)
+		squares += float64(x) * float64(x)
+	}
+	if math.Abs(squares-1) > 1e-5 {
+		t.Errorf("the vector's length squared is %v", squares)
+	}
+	return sum
+}
+
+func TestFingerprintsChangeWithThePrefixes(t *testing.T) {
+	with := func(prefix string) string {
+		m, err := New(Config{Provider: ProviderStatic, ModelDir: "local/testdata/static", QueryPrefix: prefix})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Fingerprint()
+	}
+	first, other, again := with("a "), with("b "), with("a ")
+	if first == other || first != again {
+		t.Errorf("fingerprints are %s, %s and again %s", first, other, again)
+	}
+}
+
+func TestModelsInThisProcessNeedTheirFolder(t *testing.T) {
+	for _, c := range []struct{ dir, want string }{
+		{"", "embedder.model_dir is empty"},
+		{t.TempDir(), "embedder.model_dir: open static model: "},
+	} {
+		if _, err := New(Config{Provider: ProviderStatic, ModelDir: c.dir}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+#include "textflag.h"
+
+// func kernelAVX2(k int, a, c *[4][]float32, panel *float32)
+//
+// The tile of c lives in Y0 to Y7, two registers a row. Each step loads 16
+// elements of the panel into Y8 and Y9, and one element of each row of a.
+TEXT ·kernelAVX2(SB), NOSPLIT, $0-32
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ c+16(FP), DI
+	MOVQ panel+24(FP), SI
+	MOVQ 0(DX), R8
+	MOVQ 24(DX), R9
+	MOVQ 48(DX), R10
+	MOVQ 72(DX), R11
+	MOVQ 0(DI), R12
+	MOVQ 24(DI), R13
+	MOVQ 48(DI), AX
+	MOVQ 72(DI), BX
+	VMOVUPS (R12), Y0
+	VMOVUPS 32(R12), Y1
+	VMOVUPS (R13), Y2
+	VMOVUPS 32(R13), Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS (BX), Y6
+	VMOVUPS 32(BX), Y7
+	XORQ DX, DX
+	JMP  check
+
+loop:
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
+	VBROADCASTSS (R8)(DX*4), Y10
+	VBROADCASTSS (R9)(DX*4), Y11
+	VBROADCASTSS (R10)(DX*4), Y12
+	VBROADCASTSS (R11)(DX*4), Y13
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VFMADD231PS  Y8, Y13, Y6
+	VFMADD231PS  Y9, Y13, Y7
+	ADDQ         $64, SI
+	INCQ         DX
+
+check:
+	CMPQ DX, CX
+	JLT  loop
+	VMOVUPS Y0, (R12)
+	VMOVUPS Y1, 32(R12)
+	VMOVUPS Y2, (R13)
+	VMOVUPS Y3, 32(R13)
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, (BX)
+	VMOVUPS Y7, 32(BX)
+	VZEROUPPER
+	RET
