@@ -3,6 +3,7 @@ package queryworker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -89,6 +90,11 @@ func (s *search) embed(ctx context.Context) error {
 	}
 	defer s.step("embed")()
 	vector, err := s.EmbedQuery(ctx, s.query.Text)
+	if without, ok := errors.AsType[*KeywordsOnlyError](err); ok {
+		s.query.Alpha = 0
+		s.notes = append(s.notes, without.Error())
+		return nil
+	}
 	if err != nil {
 		return fault(ctx, "embed the query", err)
 	}

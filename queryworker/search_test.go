@@ -304,6 +304,20 @@ func TestServiceThatIsAwayIsUnavailable(t *testing.T) {
 	}
 }
 
+func TestSearchGoesByKeywordsWhereAVectorCannotBeHad(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple")
+	w := m.worker()
+	w.Alpha = 0.25
+	w.EmbedQuery = func(context.Context, string) (tributary.Vector, error) {
+		return nil, &KeywordsOnlyError{Reason: errors.New("the money is spent")}
+	}
+	got := searchFor(t, w, tributary.SearchRequest{Query: "apple"})
+	if len(got.Hits) != 1 || len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "by keywords alone: the money is spent") {
+		t.Errorf("hits %+v, notes %q, want one hit, and why it is by keywords", got.Hits, got.Notes)
+	}
+}
+
 func TestTextThatTheEmbedderRejectsIsInvalid(t *testing.T) {
 	w := newModel().worker()
 	w.Alpha = 0.25

@@ -34,7 +34,8 @@ type Worker struct {
 	Searcher Searcher
 	Records  Records
 	// EmbedQuery makes the vector of a query. Nil searches by keywords only.
-	// An empty or zero vector says that the text has nothing to embed; the
+	// An empty or zero vector says that the text has nothing to embed, a
+	// *KeywordsOnlyError that there is a reason to do without a vector; the
 	// search then uses keywords only.
 	EmbedQuery func(ctx context.Context, text string) (tributary.Vector, error)
 	// EmbedPassages makes the vectors of passages. Where it is set, the query's

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -145,6 +146,9 @@ func (p *plant) runWith(ctx context.Context, parts pipeline.Parts, stages []stri
 		services = append(services, s)
 	}
 	stream := slices.DeleteFunc(slices.Clone(stages), func(s string) bool { return s == pipeline.Query })
+	var telling sync.WaitGroup
+	telling.Go(func() { p.tellMismatches(ctx) })
+	defer telling.Wait()
 	pipe := &pipeline.Pipeline{Store: p.store, Parts: parts, Loads: p.loads(), Log: p.log, Metrics: p.metrics}
 	err := pipe.Run(ctx, stream...)
 	if err == nil {
@@ -208,6 +212,10 @@ func (p *plant) collection(ctx context.Context) (weaviate.Collection, error) {
 	return weaviate.Collection{Embedder: p.model.Fingerprint(), Dimension: dim}, err
 }
 
+// mismatchPause is how long work waits before it looks whether the knowledge
+// base was rebuilt.
+const mismatchPause = 10 * time.Second
+
 // ensureCollections creates the collections of the batch's knowledge bases.
 // One that another embedder filled holds up its documents: the remedy is a
 // decision, not another attempt.
@@ -224,7 +232,7 @@ func (p *plant) ensureCollections(ctx context.Context, in []tributary.Embedded) 
 		seen[e.KB] = true
 		err := p.index.EnsureCollection(ctx, e.KB, want)
 		if _, mismatch := errors.AsType[*weaviate.MismatchError](err); mismatch {
-			return tributary.Unavailable(err, time.Minute)
+			return tributary.Unavailable(err, mismatchPause)
 		}
 		if err != nil {
 			return err
@@ -291,6 +299,9 @@ func (p *plant) replay(ctx context.Context, kb, uri string) (tributary.Receipt, 
 
 func (p *plant) embedQuery(ctx context.Context, text string) (tributary.Vector, error) {
 	vectors, err := p.model.Embed(ctx, []string{text}, embedder.RoleQuery)
+	if spent, ok := errors.AsType[*embedder.SpendError](err); ok {
+		return nil, &queryworker.KeywordsOnlyError{Reason: spent}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -302,13 +313,34 @@ func (p *plant) embedPassages(ctx context.Context, texts []string) ([]tributary.
 }
 
 // checkCollection reports why the knowledge base cannot be searched with the
-// configured embedder.
+// configured embedder. While nothing may be spent to ask the embedder for its
+// dimension, there are no vectors to compare either.
 func (p *plant) checkCollection(ctx context.Context, kb string) error {
 	want, err := p.collection(ctx)
+	if _, spent := errors.AsType[*embedder.SpendError](err); spent {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	return p.index.CheckCollection(ctx, kb, want)
+}
+
+// tellMismatches says at the start which knowledge bases another embedder
+// filled, and what to do about it, before anybody searches in vain.
+func (p *plant) tellMismatches(ctx context.Context) {
+	if p.index == nil {
+		return
+	}
+	kbs, err := p.index.Collections(ctx)
+	if err != nil && ctx.Err() == nil {
+		p.log.WarnContext(ctx, "look for the embedders of the knowledge bases", "error", err)
+	}
+	for _, kb := range kbs {
+		if mismatch, ok := errors.AsType[*weaviate.MismatchError](p.checkCollection(ctx, kb)); ok {
+			p.log.WarnContext(ctx, "another embedder", "kb", kb, "error", mismatch)
+		}
+	}
 }
 
 // checkedIndex is the index as queries see it: one that another embedder

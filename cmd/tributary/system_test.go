@@ -3,7 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +36,7 @@ type system struct {
 	index   weaviate.Config
 	plant   *plant
 	metrics *prometheus.Registry
+	log     record                              // what the stages log, at level warn
 	wrap    func(pipeline.Parts) pipeline.Parts // around the stages' functions, may be nil
 	stop    func()                              // stops the stages and waits for them
 }
@@ -89,7 +95,7 @@ func newSystem(t testing.TB, options ...systemOption) *system {
 // start runs stages until stop is called.
 func (s *system) start(stages ...string) {
 	s.t.Helper()
-	log := slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(s.t.Output(), &s.log), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s.metrics = prometheus.NewRegistry()
 	p, err := newPlant(s.t.Context(), s.cfg, log, s.metrics, s.nc, s.index, stages)
 	fatal(s.t, err)
@@ -113,6 +119,33 @@ func (s *system) start(stages ...string) {
 		}
 	}
 	s.awaitServices()
+}
+
+// A record is a log that can be read while it is written.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+// await returns when a line has all the parts.
+func (r *record) await(t testing.TB, parts ...string) {
+	t.Helper()
+	testenv.Eventually(t, t.Context(), func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for line := range strings.Lines(r.text.String()) {
+			if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+				return nil
+			}
+		}
+		return fmt.Errorf("no line of the log has %q", parts)
+	})
 }
 
 // awaitServices returns when the services answer.

@@ -64,6 +64,11 @@ func TestReindexIsTheWayToAnotherEmbedder(t *testing.T) {
 		t.Errorf("status does not tell: %+v", status.Problems)
 	}
 
+	remedy := "tributary reindex --kb " + s.kb
+	s.log.await(t, "another embedder", remedy) // at the start
+	waits := s.put("test:0", "# Number 0\n\nThe answer is another one.")
+	s.log.await(t, "stage=index", "waiting", remedy)
+
 	receipts = nil
 	fatal(t, s.Reindex(t.Context(), func(r tributary.Receipt) error {
 		receipts = append(receipts, r)
@@ -72,7 +77,7 @@ func TestReindexIsTheWayToAnotherEmbedder(t *testing.T) {
 	if len(receipts) != 20 {
 		t.Errorf("%d documents were published again, want 20", len(receipts))
 	}
-	for uri, st := range s.settled(receipts...) {
+	for uri, st := range s.settled(append(receipts, waits)...) {
 		if st.State != tributary.StateLive {
 			t.Errorf("%s is %s: %s", uri, st.State, st.Reason)
 		}
