@@ -15,6 +15,7 @@ type Config struct {
 	Search    SearchConfig    `yaml:"search"`
 	Ask       AskConfig       `yaml:"ask"`
 	Generator GeneratorConfig `yaml:"generator"`
+	Reranker  RerankerConfig  `yaml:"reranker"`
 }
 
 // SetDefaults fills in what is not set.
@@ -22,11 +23,12 @@ func (c *Config) SetDefaults() {
 	c.Search.SetDefaults()
 	c.Ask.SetDefaults()
 	c.Generator.SetDefaults()
+	c.Reranker.SetDefaults()
 }
 
 // Validate reports every setting that cannot be used, by name.
 func (c Config) Validate() error {
-	return errors.Join(c.Search.Validate(), c.Ask.Validate(), c.Generator.Validate())
+	return errors.Join(c.Search.Validate(), c.Ask.Validate(), c.Generator.Validate(), c.Reranker.Validate())
 }
 
 // SearchConfig bounds what one request may ask for.
@@ -153,7 +155,7 @@ func (c GeneratorConfig) Validate() error {
 	switch c.Provider {
 	case "", ProviderExtractive:
 	case ProviderOpenAI, ProviderAnthropic, ProviderOllama:
-		if err := checkBaseURL(cmp.Or(c.BaseURL, defaultBaseURL[c.Provider])); err != nil {
+		if err := checkBaseURL("generator", cmp.Or(c.BaseURL, defaultBaseURL[c.Provider])); err != nil {
 			errs = append(errs, err)
 		}
 		if c.Model == "" {
@@ -184,20 +186,20 @@ func (c GeneratorConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
-func checkBaseURL(base string) error {
+func checkBaseURL(section, base string) error {
 	u, err := url.Parse(base)
 	switch {
 	case base == "":
-		return errors.New("generator.base_url is empty: give the server's address, such as http://localhost:11434/v1")
+		return fmt.Errorf("%s.base_url is empty: give the server's address, such as http://localhost:11434/v1", section)
 	case err != nil:
 		// The error would repeat the address, which may hold a password.
-		return errors.New("generator.base_url is not a URL")
+		return fmt.Errorf("%s.base_url is not a URL", section)
 	case u.User != nil:
-		return errors.New("generator.base_url holds a user or password: use generator.api_key_file instead")
+		return fmt.Errorf("%s.base_url holds a user or password: use %s.api_key_file instead", section, section)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("generator.base_url is %q, want http://HOST or https://HOST", base)
+		return fmt.Errorf("%s.base_url is %q, want http://HOST or https://HOST", section, base)
 	case u.RawQuery != "" || u.Fragment != "":
-		return errors.New("generator.base_url has a query or fragment: remove what follows the path")
+		return fmt.Errorf("%s.base_url has a query or fragment: remove what follows the path", section)
 	}
 	return nil
 }
@@ -222,23 +224,28 @@ func (c GeneratorConfig) New(terms func(text, lang string) []string) (Generator,
 	}, nil
 }
 
-// apiKey returns the key without surrounding white space, "" if none is set.
 func (c GeneratorConfig) apiKey() (string, error) {
+	return readKey("generator", c.APIKeyFile, c.APIKeyEnv)
+}
+
+// readKey returns the key of a section without surrounding white space, "" if
+// none is set.
+func readKey(section, file, env string) (string, error) {
 	switch {
-	case c.APIKeyFile != "":
-		data, err := os.ReadFile(c.APIKeyFile)
+	case file != "":
+		data, err := os.ReadFile(file)
 		if err != nil {
-			return "", fmt.Errorf("read the key that generator.api_key_file names: %w", err)
+			return "", fmt.Errorf("read the key that %s.api_key_file names: %w", section, err)
 		}
 		key := strings.TrimSpace(string(data))
 		if key == "" {
-			return "", fmt.Errorf("the file %q that generator.api_key_file names is empty", c.APIKeyFile)
+			return "", fmt.Errorf("the file %q that %s.api_key_file names is empty", file, section)
 		}
 		return key, nil
-	case c.APIKeyEnv != "":
-		key := strings.TrimSpace(os.Getenv(c.APIKeyEnv))
+	case env != "":
+		key := strings.TrimSpace(os.Getenv(env))
 		if key == "" {
-			return "", fmt.Errorf("the environment variable %s that generator.api_key_env names is empty", c.APIKeyEnv)
+			return "", fmt.Errorf("the environment variable %s that %s.api_key_env names is empty", env, section)
 		}
 		return key, nil
 	}

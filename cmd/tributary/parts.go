@@ -265,10 +265,14 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	reranker, err := p.cfg.Query.Reranker.New(generator)
+	if err != nil {
+		return nil, err
+	}
 	w := &queryworker.Worker{
 		Searcher: checkedIndex{p}, Records: records, EmbedQuery: p.embedQuery, Alpha: p.model.Alpha(),
 		TermWeight: embedder.TermWeight, Terms: analysis.Terms, Generator: generator, Answers: p.cfg.Query.Ask,
-		Limits: p.cfg.Query.Search, MaxContextTokens: p.cfg.Query.Generator.MaxContextTokens,
+		Reranker: reranker, RerankTop: p.cfg.Query.Reranker.Top, Limits: p.cfg.Query.Search, MaxContextTokens: p.cfg.Query.Generator.MaxContextTokens,
 	}
 	if embedder.Seeds(p.model) {
 		w.EmbedPassages = p.embedPassages
