@@ -52,6 +52,9 @@ func (a *app) search(ctx context.Context, query string, q *queryFlags, full bool
 		if err != nil {
 			return err
 		}
+		for _, note := range reply.Notes {
+			a.warnf("note: %s", cleanLine(note))
+		}
 		if a.json {
 			for _, hit := range reply.Hits {
 				if err := a.printJSON(hit); err != nil {

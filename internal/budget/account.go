@@ -63,10 +63,11 @@ func nextDay(now time.Time) time.Time {
 }
 
 // age forgets what no longer counts and begins the slot of now. Clocks of
-// workers may differ: what a faster one wrote counts for all.
+// workers may differ: what a faster one wrote counts for all, but for one that
+// is wrong by more than a minute.
 func (a *account) age(now time.Time) *use {
 	slot := slotOf(now)
-	a.Slots = slices.DeleteFunc(a.Slots, func(u use) bool { return u.Slot <= slot-int64(window) })
+	a.Slots = slices.DeleteFunc(a.Slots, func(u use) bool { return u.Slot <= slot-int64(window) || u.Slot > slot+int64(window) })
 	if day := now.UTC().Format(time.DateOnly); day > a.Day {
 		a.Day, a.Spent, a.Held = day, 0, false
 	}

@@ -306,3 +306,20 @@ func TestGrantsAreWrittenInPieces(t *testing.T) {
 		t.Errorf("%v requests remain, want 13,500", left.Requests)
 	}
 }
+
+func TestAClockThatIsFarAheadHoldsNobody(t *testing.T) {
+	js, clock := jetStream(t), newClock(1)
+	ahead := newClock(1)
+	ahead.advance(90 * time.Minute)
+	l := Limits{Requests: 14}
+	if err := openBudget(t, js, ahead, l).Reserve(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	b := openBudget(t, js, clock, l)
+	if err := b.Reserve(t.Context(), 1); err != nil || b.Counters().Waited > 0 {
+		t.Errorf("%v after %v, want to go at once", err, b.Counters().Waited)
+	}
+	if left := b.Remaining().Requests; left != 13 {
+		t.Errorf("%v requests remain, want 13", left)
+	}
+}
