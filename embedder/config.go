@@ -29,7 +29,8 @@ type Config struct {
 	// the same name, another pooling. It is part of the fingerprint, and
 	// compared with what the server says of itself where it does.
 	Revision string `yaml:"revision"`
-	// ModelDir is the folder of a model that runs in this process.
+	// ModelDir is the folder of a model that runs in this process. Without
+	// one, Obtain downloads Model ("owner/name") at Revision.
 	ModelDir string `yaml:"model_dir"`
 	// APIKeyFile names a file that holds the key; it is read for every
 	// request, so that the key may be replaced. It goes before APIKeyEnv.

@@ -45,13 +45,35 @@ type inProcess struct {
 }
 
 func (c Config) validateInProcess() error {
-	if c.ModelDir == "" {
-		return fmt.Errorf("embedder.model_dir is empty, the provider %q needs the folder of a model", c.Provider)
+	if c.ModelDir == "" && c.Model == "" {
+		return fmt.Errorf("embedder.model and embedder.model_dir are empty, the provider %q needs a name or a folder", c.Provider)
 	}
 	return nil
 }
 
+// Obtain downloads the model that cfg names, if it runs in this process and no
+// folder is given, and returns cfg with its folder; see local.Obtain. Any
+// other cfg it returns as it is. progress, if not nil, is told what is
+// downloaded, the bytes that are there, and those it has.
+func Obtain(ctx context.Context, cfg Config, progress func(stage string, done, total int64)) (Config, error) {
+	if _, ok := openers[cfg.Provider]; !ok || cfg.ModelDir != "" {
+		return cfg, nil
+	}
+	if err := cfg.Validate(); err != nil {
+		return cfg, err
+	}
+	dir, err := local.Obtain(ctx, local.ObtainConfig{Name: cfg.Model, Revision: cfg.Revision, Progress: progress})
+	if err != nil {
+		return cfg, fmt.Errorf("embedder.model (embedder.model_dir takes a folder instead): %w", err)
+	}
+	cfg.ModelDir = dir
+	return cfg, nil
+}
+
 func newInProcess(cfg Config) (Model, error) {
+	if cfg.ModelDir == "" {
+		return nil, fmt.Errorf("embedder.model %q is not at hand: Obtain gets it", cfg.Model)
+	}
 	e, err := openers[cfg.Provider](cfg.ModelDir)
 	if err != nil {
 		return nil, fmt.Errorf("embedder.model_dir: %w", err)

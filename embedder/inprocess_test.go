@@ -67,11 +67,26 @@ func TestFingerprintsChangeWithThePrefixes(t *testing.T) {
 
 func TestModelsInThisProcessNeedTheirFolder(t *testing.T) {
 	for _, c := range []struct{ dir, want string }{
-		{"", "embedder.model_dir is empty"},
+		{"", "embedder.model and embedder.model_dir are empty"},
 		{t.TempDir(), "embedder.model_dir: open static model: "},
 	} {
 		if _, err := New(Config{Provider: ProviderStatic, ModelDir: c.dir}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
+	}
+}
+
+func TestObtainLeavesAloneWhatIsAtHand(t *testing.T) {
+	for _, cfg := range []Config{{}, {Provider: ProviderTEI, Model: "m"}, {Provider: ProviderStatic, ModelDir: "here", Model: "owner/model"}} {
+		if got, err := Obtain(t.Context(), cfg, nil); got != cfg || err != nil {
+			t.Errorf("got %+v, %v, want %+v", got, err, cfg)
+		}
+	}
+	cfg := Config{Provider: ProviderStatic, Model: "model"}
+	if _, err := Obtain(t.Context(), cfg, nil); err == nil || !strings.HasPrefix(err.Error(), "embedder.model ") {
+		t.Errorf("of a name without an owner: got %v", err)
+	}
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "is not at hand") {
+		t.Errorf("of a model that was not obtained: got %v", err)
 	}
 }

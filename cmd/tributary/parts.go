@@ -78,6 +78,9 @@ func newPlant(ctx context.Context, cfg *config.Loaded, log *slog.Logger, reg *pr
 func (p *plant) openModel(ctx context.Context, js jetstream.JetStream) (err error) {
 	c := p.cfg.Embedder
 	if !c.Remote() {
+		if c, err = embedder.Obtain(ctx, c, sayStages(p.log)); err != nil {
+			return err
+		}
 		p.model, err = embedder.New(c)
 		return err
 	}
@@ -91,6 +94,17 @@ func (p *plant) openModel(ctx context.Context, js jetstream.JetStream) (err erro
 	countBudget(p.metrics, p.budget)
 	p.model, err = embedder.New(c, embedder.WithBudget(p.budget))
 	return err
+}
+
+// sayStages returns a function that logs each stage as it begins.
+func sayStages(log *slog.Logger) func(stage string, done, total int64) {
+	last := ""
+	return func(stage string, _, total int64) {
+		if stage != last {
+			last = stage
+			log.Info("obtaining the embedding model", "step", stage, "bytes", total)
+		}
+	}
 }
 
 // openIndex waits until the index answers.

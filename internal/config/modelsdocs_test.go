@@ -20,8 +20,8 @@ func TestExamplesOfModelsDocs(t *testing.T) {
 			t.Errorf("%v\n%s", err, example)
 			continue
 		}
-		if l.Embedder.BaseURL == "" && l.Embedder.ModelDir == "" {
-			t.Errorf("neither a server nor a folder is configured by\n%s", example)
+		if l.Embedder.BaseURL == "" && l.Embedder.ModelDir == "" && l.Embedder.Model == "" {
+			t.Errorf("neither a server nor a model is configured by\n%s", example)
 		}
 	}
 	if len(parts) < 7 {
