@@ -45,7 +45,7 @@ func parseFile(t testing.TB, path string) (Parsed, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Parse(t.Context(), Input{URI: fileURI(path), Content: content})
+	return Parse(t.Context(), Input{URI: FileURI(path), Content: content})
 }
 
 // mustParse parses content and fails the test if it is refused.

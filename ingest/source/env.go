@@ -15,6 +15,9 @@ type Env struct {
 	Ingest ingest.Config // limits, and how http and https are fetched
 	Gate   Gate          // nil lets every request pass
 	Log    *slog.Logger  // nil logs nothing
+	// Dir is where a follower keeps copies that it can make again, such as the
+	// clone of a repository. It belongs to this source alone. "" allows none.
+	Dir string
 }
 
 // A Gate spaces out the requests that all workers of the system send to one
@@ -50,4 +53,6 @@ func New(s tributary.Source, env Env) (Follower, error) {
 }
 
 // kinds has a line for each kind that is looked at.
-var kinds = map[tributary.SourceKind]func(tributary.Source, Env) (Follower, error){}
+var kinds = map[tributary.SourceKind]func(tributary.Source, Env) (Follower, error){
+	tributary.SourceFolder: newFolder,
+}
