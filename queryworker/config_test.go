@@ -33,6 +33,7 @@ generator:
 			Provider: "openai", BaseURL: "http://localhost:11434/v1", Model: "llama",
 			APIKeyFile: "/run/secrets/key", MaxContextTokens: 8000, MaxAnswerTokens: 1024, Timeout: 2 * time.Minute, Attempts: 3,
 		},
+		Reranker: RerankerConfig{Provider: RerankerNone, Top: 50, Timeout: 10 * time.Second},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)

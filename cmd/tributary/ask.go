@@ -47,7 +47,7 @@ func (a *app) ask(ctx context.Context, question string, q *queryFlags) error {
 	if err != nil {
 		return err
 	}
-	request := tributary.AskRequest{Question: question, K: s.K, Filter: s.Filter, Alpha: s.Alpha, AtLeast: s.AtLeast}
+	request := tributary.AskRequest{Question: s.Query, K: s.K, Filter: s.Filter, Alpha: s.Alpha, AtLeast: s.AtLeast}
 	return a.session(ctx, q.timeout, func(ctx context.Context, c client) error {
 		answer, streamed, err := a.askStreaming(ctx, c, request)
 		if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -49,6 +50,39 @@ func (q *queryFlags) filter(now time.Time) (tributary.Filter, error) {
 		URIPrefix: q.uriPrefix, Sources: q.sources, ContentTypes: q.types, Languages: q.languages,
 		ChangedAfter: after, ChangedUntil: until,
 	}, nil
+}
+
+// narrow takes the filters out of r's query and joins them with the flags; a
+// flag goes over a term of its kind.
+func (q *queryFlags) narrow(r *tributary.SearchRequest, now time.Time) error {
+	flags, err := q.filter(now)
+	if err != nil {
+		return err
+	}
+	words, f, err := parseTerms(r.Query, now)
+	if err != nil {
+		return err
+	}
+	if words == "" {
+		return usagef("the query has filters only: add what to look for")
+	}
+	r.Query, r.Filter = words, f
+	r.Filter.URIPrefix = cmp.Or(flags.URIPrefix, f.URIPrefix)
+	for _, list := range []struct {
+		into *[]string
+		flag []string
+	}{{&r.Filter.Sources, flags.Sources}, {&r.Filter.ContentTypes, flags.ContentTypes}, {&r.Filter.Languages, flags.Languages}} {
+		if len(list.flag) > 0 {
+			*list.into = list.flag
+		}
+	}
+	if !flags.ChangedAfter.IsZero() {
+		r.Filter.ChangedAfter = flags.ChangedAfter
+	}
+	if !flags.ChangedUntil.IsZero() {
+		r.Filter.ChangedUntil = flags.ChangedUntil
+	}
+	return nil
 }
 
 // weight returns --alpha, nil if it was not given.

@@ -16,6 +16,7 @@ const hitLines = 6
 
 func newSearch(a *app) *cobra.Command {
 	var q queryFlags
+	var r rankFlags
 	var full bool
 	cmd := &cobra.Command{
 		Use:     "search QUERY",
@@ -27,26 +28,34 @@ Each hit shows its rank and score, title, URI, the place in the document
 (headings, page) and the beginning of the passage. Scores compare within one
 search only. Words that begin with a dash go after --.
 
+Terms of the query such as source:docs, lang:en, type:pdf, uri:file:///x,
+changed:>2026-01-01 and meta.team:red narrow the search as the flags do; with a
+dash before them (-source:old) they keep out what fits.
+
 With --json each hit is one object: rank, score, uri, title, text, document,
-version, location.`,
+version, location. With --explain the last object tells how the hits were
+found.`,
 		Example: `  tributary search "how do I rotate credentials"
-  tributary search -k 3 --changed-after 36h --language en "release notes"`,
+  tributary search -k 3 --changed-after 36h --language en "release notes"
+  tributary search "credentials source:docs -type:pdf"`,
 		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: noFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.search(cmd.Context(), strings.Join(args, " "), &q, full)
+			return a.search(cmd.Context(), strings.Join(args, " "), &q, &r, full)
 		},
 	}
 	q.add(cmd.Flags(), 10, "`NUMBER` of hits", 30*time.Second)
+	r.add(cmd.Flags())
 	cmd.Flags().BoolVar(&full, "full", false, "show passages whole")
 	return cmd
 }
 
-func (a *app) search(ctx context.Context, query string, q *queryFlags, full bool) error {
+func (a *app) search(ctx context.Context, query string, q *queryFlags, r *rankFlags, full bool) error {
 	request, err := q.searchRequest(query)
 	if err != nil {
 		return err
 	}
+	request.SearchOptions = r.options()
 	return a.session(ctx, q.timeout, func(ctx context.Context, c client) error {
 		reply, err := c.Search(ctx, request)
 		if err != nil {
@@ -61,9 +70,12 @@ func (a *app) search(ctx context.Context, query string, q *queryFlags, full bool
 					return err
 				}
 			}
+			if reply.Explain != nil {
+				return a.printJSON(reply.Explain)
+			}
 			return nil
 		}
-		a.printHits(reply.Hits, full)
+		a.printReply(reply, full)
 		return nil
 	})
 }
@@ -77,7 +89,7 @@ func (q *queryFlags) searchRequest(query string) (tributary.SearchRequest, error
 	if err = q.check(); err != nil {
 		return r, err
 	}
-	if r.Filter, err = q.filter(time.Now()); err != nil {
+	if err = q.narrow(&r, time.Now()); err != nil {
 		return r, err
 	}
 	if r.Alpha, err = q.weight(); err != nil {
@@ -85,6 +97,19 @@ func (q *queryFlags) searchRequest(query string) (tributary.SearchRequest, error
 	}
 	r.AtLeast, err = q.versions()
 	return r, err
+}
+
+func (a *app) printReply(reply tributary.SearchReply, full bool) {
+	a.printHits(reply.Hits, full)
+	for _, note := range reply.Notes {
+		a.warnf("%s", cleanLine(note))
+	}
+	if reply.NoGoodAnswer && len(reply.Hits) > 0 {
+		a.warnf("None of these may be what was asked for (confidence %.2f).", reply.Confidence)
+	}
+	if reply.Explain != nil {
+		a.printExplain(reply.Explain)
+	}
 }
 
 func (a *app) printHits(hits []tributary.Hit, full bool) {
@@ -109,6 +134,9 @@ func (a *app) printHit(hit tributary.Hit, full bool) {
 	a.printf("    %s\n", a.out.paint(cyan, cleanLine(hit.URI)))
 	if place := location(hit.Location); place != "" {
 		a.printf("    %s\n", a.out.paint(yellow, place))
+	}
+	if hit.Explain != nil {
+		a.printf("    %s\n", a.out.paint(dim, reasons(hit.Explain)))
 	}
 	a.printPassage(hit.Text, full)
 }

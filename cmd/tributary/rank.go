@@ -1,0 +1,56 @@
+package main
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tributary-kb/tributary"
+)
+
+// rankFlags are the flags of search that say how it ranks and what it shows.
+type rankFlags struct {
+	kbs           []string
+	fusion        string
+	noRerank      bool
+	minScore      float64
+	unique        bool
+	diversity     float64
+	halfLife      time.Duration
+	before, after int
+	context       string
+	explain       bool
+}
+
+func (r *rankFlags) add(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&r.kbs, "kbs", nil, "search these knowledge `BASES` together, in place of --kb")
+	flags.StringVar(&r.fusion, "fusion", "", "how words and meaning are joined: `relative` scores or ranked")
+	flags.BoolVar(&r.noRerank, "no-rerank", false, "skip the configured reranker")
+	flags.Float64Var(&r.minScore, "min-score", 0, "leave out hits below this `SCORE`")
+	flags.BoolVar(&r.unique, "unique", false, "merge passages that are nearly the same")
+	flags.Float64Var(&r.diversity, "diversity", 0, "how much it counts against a passage to repeat a better one, `0..1`")
+	flags.DurationVar(&r.halfLife, "half-life", 0, "prefer passages that changed lately: half of the bonus is lost in `AGE`, e.g. 720h")
+	flags.IntVar(&r.before, "before", 0, "show `N` neighbours before each passage")
+	flags.IntVar(&r.after, "after", 0, "show `N` neighbours after each passage")
+	flags.StringVar(&r.context, "context", "", "show `passages`, sections or documents")
+	flags.BoolVar(&r.explain, "explain", false, "tell how each hit came to its rank")
+}
+
+// options are the flags as the protocol has them; the service checks them.
+func (r *rankFlags) options() tributary.SearchOptions {
+	o := tributary.SearchOptions{
+		KBs: r.kbs, Fusion: tributary.Fusion(r.fusion), MinScore: r.minScore, Unique: r.unique,
+		Diversity: r.diversity, Context: tributary.Context(r.context), Explain: r.explain,
+	}
+	if r.noRerank {
+		off := false
+		o.Rerank = &off
+	}
+	if r.halfLife != 0 {
+		o.Recency = &tributary.Recency{HalfLifeSeconds: r.halfLife.Seconds()}
+	}
+	if r.before != 0 || r.after != 0 {
+		o.Expand = &tributary.Expand{Before: r.before, After: r.after}
+	}
+	return o
+}
