@@ -1,0 +1,234 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/eval"
+	"github.com/tributary-kb/tributary/internal/testenv"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files of the ranking")
+
+// rankingQueries are asked of examples/company-docs; each names the document
+// that answers it.
+var rankingQueries = []struct{ query, answer string }{
+	{"how many bags may I check in", "baggage-allowance.md"},
+	{"weight limit of carry-on luggage", "baggage-allowance.md"},
+	{"excess baggage fee", "baggage-allowance.md"},
+	{"refund for a cancelled booking", "cancel-your-booking.html"},
+	{"how do I cancel my flight", "cancel-your-booking.html"},
+	{"my suitcase arrived broken", "damaged-baggage-policy.html"},
+	{"report damage to a bag", "damaged-baggage-policy.html"},
+	{"my bag did not arrive", "delayed-baggage.md"},
+	{"track delayed luggage", "delayed-baggage.md"},
+	{"can a child travel alone", "flying-with-children.md"},
+	{"stroller for an infant", "flying-with-children.md"},
+	{"flat tyre", "how-to-change-a-tyre.pdf"},
+	{"loosen the lug nuts", "how-to-change-a-tyre.pdf"},
+	{"tow a car with a rope", "how-to-tow-your-car.pdf"},
+	{"who may enter the lounge", "lounge-access.md"},
+	{"wheelchair at the airport", "special-assistance.pdf"},
+	{"travel with a musical instrument", "special-baggage-policy.pdf"},
+	{"sports equipment", "special-baggage-policy.pdf"},
+	{"take my dog on board", "travelling-with-pets.html"},
+	{"anti-lock braking", "what-is-abs.html"},
+}
+
+// TestRankingIsAsReviewed compares the hits of each query with a golden file,
+// and their summary with rank_stats.txt: a change of the ranking arrives as a
+// diff to review. Rewrite them with
+//
+//	go test ./cmd/tributary -run TestRankingIsAsReviewed -update
+func TestRankingIsAsReviewed(t *testing.T) {
+	s := newSystem(t)
+	docs := filepath.Join(testenv.ProjectRoot(t), "examples", "company-docs")
+	fatal(t, s.command(s.kb).add(t.Context(), []string{docs}, addFlags{wait: true}))
+	first, five, mrr := 0.0, 0.0, 0.0
+	n := float64(len(rankingQueries))
+	for _, q := range rankingQueries {
+		reply, err := s.Search(t.Context(), tributary.SearchRequest{Query: q.query, K: 5})
+		fatal(t, err)
+		var ranked []string
+		var out strings.Builder
+		fmt.Fprintf(&out, "%s\nwant %s\n\n", q.query, q.answer)
+		for _, h := range reply.Hits {
+			name := h.URI[strings.LastIndex(h.URI, "/")+1:]
+			ranked = append(ranked, name)
+			text, _, _ := strings.Cut(strings.TrimSpace(h.Text), "\n")
+			fmt.Fprintf(&out, "%d %.2f %s #%d  %s\n", h.Rank, h.Score, name, h.Location.Chunk, text[:min(len(text), 60)])
+		}
+		judged := eval.Judgements{q.answer: 1}
+		first += eval.Recall(ranked, judged, 1) / n
+		five += eval.Recall(ranked, judged, 5) / n
+		mrr += eval.ReciprocalRank(ranked, judged, 5) / n
+		golden(t, notInName.ReplaceAllString(q.query, "-")+".txt", out.String())
+	}
+	golden(t, "rank_stats.txt", fmt.Sprintf("queries %d\nrecall@1 %.3f\nrecall@5 %.3f\nMRR@5 %.3f\n", len(rankingQueries), first, five, mrr))
+}
+
+var notInName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// golden compares got with a file of testdata/ranking, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", "ranking", name)
+	if *update {
+		fatal(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		fatal(t, os.WriteFile(path, []byte(got), 0o644))
+		return
+	}
+	want, err := os.ReadFile(path)
+	fatal(t, err)
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-reviewed +got; -update rewrites it):\n%s", name, diff)
+	}
+}
+
+// collections are measured as documents, through the whole system. lucene is
+// what a BM25 of Lucene's quality gives (k1 0.9, b 0.4, title and text).
+var collections = []struct {
+	name, contentType string
+	lucene            float64
+}{
+	{"ir-adi", "text/plain", .474},
+	{"qa-company-docs", "text/markdown", .83},
+	{"qa-anthropic-docs", "text/plain", .628},
+	{"ir-med", "text/plain", .671},
+	{"ir-cranfield", "text/plain", .493},
+	{"ir-cacm", "text/plain", .461},
+}
+
+// TestRankingReachesLucene holds the default configuration at or above a
+// Lucene-quality BM25, and logs keywords alone beside it.
+func TestRankingReachesLucene(t *testing.T) {
+	for _, c := range collections {
+		t.Run(c.name, func(t *testing.T) {
+			if testing.Short() && !strings.HasPrefix(c.name, "qa") && c.name != "ir-adi" {
+				t.Skip("thousands of documents")
+			}
+			set, err := eval.Load(testenv.SharedData(t, c.name))
+			fatal(t, err)
+			s := newSystem(t)
+			s.fill(set.Documents, c.contentType)
+			keywords := s.ndcg(set.Queries, new(float64), tributary.SearchOptions{})
+			byRank := s.ndcg(set.Queries, nil, tributary.SearchOptions{Fusion: tributary.FusionRanked})
+			hybrid := s.ndcg(set.Queries, nil, tributary.SearchOptions{})
+			d := eval.Difference(keywords, hybrid)
+			t.Logf("%s nDCG@10: Lucene %.3f, keywords %.4f, by rank %.4f, default %.4f; default - keywords %+.4f [%+.4f, %+.4f]",
+				c.name, c.lucene, eval.Mean(keywords), eval.Mean(byRank), eval.Mean(hybrid), d.Mean, d.Low, d.High)
+			if got := eval.Mean(hybrid); got < c.lucene {
+				t.Errorf("nDCG@10 %.4f, want at least %.3f", got, c.lucene)
+			}
+		})
+	}
+}
+
+// fill publishes the documents under their ids and waits for them.
+func (s *system) fill(documents []eval.Document, contentType string) {
+	s.t.Helper()
+	var receipts []tributary.Receipt
+	for _, d := range documents {
+		text := d.Text
+		if strings.TrimSpace(text) == "" {
+			text = d.Title
+		}
+		if strings.TrimSpace(text) == "" {
+			continue
+		}
+		r, err := s.Add(s.t.Context(), tributary.AddRequest{URI: "doc:" + d.ID, Text: text, Lane: tributary.LaneBulk,
+			Attributes: tributary.Attributes{Title: d.Title, ContentType: contentType}})
+		fatal(s.t, err)
+		receipts = append(receipts, r)
+	}
+	for some := range slices.Chunk(receipts, 500) {
+		s.settled(some...)
+	}
+}
+
+// ndcg returns nDCG@10 of every query, at the level of documents.
+func (s *system) ndcg(queries []eval.Query, alpha *float64, options tributary.SearchOptions) []float64 {
+	s.t.Helper()
+	var out []float64
+	for _, q := range queries {
+		reply, err := s.Search(s.t.Context(), tributary.SearchRequest{Query: q.Text, K: 40, Alpha: alpha, SearchOptions: options})
+		fatal(s.t, err)
+		var ranked []string
+		for _, h := range reply.Hits {
+			ranked = append(ranked, strings.TrimPrefix(h.URI, "doc:"))
+		}
+		out = append(out, eval.NDCG(ranked, q.Relevant, 10))
+	}
+	return out
+}
+
+// TestConfidenceTellsForeignQuestions asks the documents of each company the
+// questions about the other's, and both those about a third subject. The
+// floors are a little below what was measured.
+func TestConfidenceTellsForeignQuestions(t *testing.T) {
+	company, err := eval.Load(testenv.SharedData(t, "qa-company-docs"))
+	fatal(t, err)
+	other, err := eval.Load(testenv.SharedData(t, "qa-anthropic-docs"))
+	fatal(t, err)
+	orgs := map[string][]eval.Document{}
+	for _, d := range company.Documents {
+		org, _, _ := strings.Cut(d.ID, "/")
+		orgs[org] = append(orgs[org], d)
+	}
+	if len(orgs) != 2 {
+		t.Fatalf("%d companies, want 2", len(orgs))
+	}
+	for org, documents := range orgs {
+		t.Run(org, func(t *testing.T) {
+			s := newSystem(t)
+			s.fill(documents, "text/markdown")
+			var own, foreign []float64
+			for _, q := range append(slices.Clone(company.Queries), other.Queries...) {
+				reply, err := s.Search(t.Context(), tributary.SearchRequest{Query: q.Text})
+				fatal(t, err)
+				answerable := false
+				for document := range q.Relevant {
+					answerable = answerable || strings.HasPrefix(document, org+"/")
+				}
+				if answerable {
+					own = append(own, reply.Confidence)
+				} else {
+					foreign = append(foreign, reply.Confidence)
+				}
+			}
+			auc := eval.AUC(own, foreign)
+			kept, refused := share(own, func(c float64) bool { return c >= .5 }), share(foreign, func(c float64) bool { return c < .5 })
+			hits := refused * float64(len(foreign))
+			precision := hits / math.Max(hits+(1-kept)*float64(len(own)), 1)
+			t.Logf("%s: %d own questions, %d foreign; AUC %.3f; abstention recall %.3f, precision %.3f; own refused %.3f",
+				org, len(own), len(foreign), auc, refused, precision, 1-kept)
+			for _, threshold := range []float64{.1, .3, .5, .7, .9} {
+				t.Logf("  threshold %.1f: foreign refused %.3f, own refused %.3f", threshold,
+					share(foreign, func(c float64) bool { return c < threshold }), share(own, func(c float64) bool { return c < threshold }))
+			}
+			if auc < .98 || refused < .9 || kept < .97 {
+				t.Errorf("AUC %.3f, foreign refused %.3f, own kept %.3f; want at least .98, .90, .97", auc, refused, kept)
+			}
+		})
+	}
+}
+
+func share(values []float64, holds func(float64) bool) float64 {
+	n := 0.0
+	for _, v := range values {
+		if holds(v) {
+			n++
+		}
+	}
+	return n / float64(len(values))
+}
