@@ -1,5 +1,11 @@
 package tributary
 
+import (
+	"fmt"
+	"regexp"
+	"time"
+)
+
 // Sentence is one sentence of an answer, and how far the passages that it
 // cites carry it.
 type Sentence struct {
@@ -14,4 +20,65 @@ type Sentence struct {
 	// Supported is false where Support is too low, nothing is cited, or a
 	// number stands in no cited passage.
 	Supported bool `json:"supported"`
+}
+
+// AskOptions say how a question is answered, beside what is searched.
+type AskOptions struct {
+	// Conversation joins this question to those asked before under the same
+	// id: 8 to 64 of A-Z, a-z, 0-9, '-' and '_', chosen by the client. Whoever
+	// knows it reads the conversation. "" keeps nothing.
+	Conversation string `json:"conversation,omitempty"`
+	// Steps names what is done with the question before the search: StepRewrite,
+	// StepRoute, StepDecompose, StepMultiQuery, StepHyde. Nil means what
+	// ask.steps says, an empty list none.
+	Steps []string `json:"steps,omitzero"`
+	// NoCache has the answer written anew.
+	NoCache bool `json:"no_cache,omitempty"`
+}
+
+// The steps before a search, in the order in which they are done.
+const (
+	StepRewrite    = "rewrite"     // the question made to stand alone, from what was said before
+	StepRoute      = "route"       // sources chosen by their descriptions
+	StepDecompose  = "decompose"   // sub-questions, each searched for
+	StepMultiQuery = "multi_query" // other wordings, each searched for
+	StepHyde       = "hyde"        // a passage that might answer, searched for by its vector
+)
+
+// Step is what became of one step before the search.
+type Step struct {
+	Name         string  `json:"name"`
+	Milliseconds float64 `json:"ms"`
+	Usage
+	// Output is what the step made: a question, questions, sources, a passage.
+	Output []string `json:"output,omitempty"`
+	// Skipped says why the step was not done; the search went on without it.
+	Skipped string `json:"skipped,omitempty"`
+}
+
+// Turn is one question of a conversation and what was answered.
+type Turn struct {
+	Question string    `json:"question"`
+	Answer   string    `json:"answer"`
+	At       time.Time `json:"at"`
+}
+
+// ForgetRequest deletes a conversation.
+type ForgetRequest struct {
+	Conversation string `json:"conversation"`
+}
+
+// ForgetReply says that a conversation is gone, whether or not it was there.
+type ForgetReply struct {
+	Conversation string `json:"conversation"`
+}
+
+var conversationID = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
+
+// CheckConversation reports why id cannot name a conversation.
+func CheckConversation(id string) error {
+	if !conversationID.MatchString(id) {
+		return fmt.Errorf("conversation %q: want 8 to 64 of A-Z, a-z, 0-9, '-' and '_'", id)
+	}
+	return nil
 }

@@ -150,6 +150,7 @@ type AskRequest struct {
 	Filter   Filter   `json:"filter,omitzero"`
 	Alpha    *float64 `json:"alpha,omitempty"`
 	AtLeast  []At     `json:"at_least,omitempty"`
+	AskOptions
 }
 
 // Citation is a passage that an answer refers to as [N].
@@ -181,7 +182,13 @@ type Answer struct {
 	// RemovedLinks lists links that were taken out of the answer, because they
 	// lead to no cited document.
 	RemovedLinks []string `json:"removed_links,omitempty"`
-	// Usage counts what the model read and wrote for this answer.
+	// Steps tells what was done before the search, in order.
+	Steps []Step `json:"steps,omitempty"`
+	// Cached says that the text was written for the same question and the same
+	// passages before.
+	Cached bool `json:"cached,omitempty"`
+	// Usage counts what the model read and wrote for this answer, steps
+	// included.
 	Usage   Usage   `json:"usage,omitzero"`
 	Seconds float64 `json:"seconds,omitempty"`
 }

@@ -1,7 +1,6 @@
 package queryworker
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -30,7 +29,8 @@ type Generator interface {
 // Prompt is what a Generator writes from.
 type Prompt struct {
 	Question string
-	Passages []Passage // in order of rank, never empty when a Worker asks
+	History  []tributary.Turn // what was said before, oldest first
+	Passages []Passage        // in order of rank, never empty when a Worker asks
 }
 
 // Passage is a hit, under the number by which the answer cites it. All of it
@@ -54,8 +54,10 @@ type Passage struct {
 // otherwise the errors of [Worker.Search] and of the generator.
 func (w *Worker) Ask(ctx context.Context, kb string, req tributary.AskRequest, emit func(tributary.AskEvent) error) error {
 	a := &asking{Worker: w, kb: kb, req: req, emit: emit, began: time.Now(), question: strings.TrimSpace(req.Question)}
-	if err := a.find(ctx); err != nil {
-		return err
+	for _, before := range []func(context.Context) error{a.recall, a.prepare, a.find} {
+		if err := before(ctx); err != nil {
+			return err
+		}
 	}
 	if a.reason = a.unanswerable(); a.reason != "" {
 		a.text = NoAnswer
@@ -66,6 +68,9 @@ func (w *Worker) Ask(ctx context.Context, kb string, req tributary.AskRequest, e
 		return err
 	}
 	answer := a.answer()
+	if err := a.remember(ctx, answer.Answer); err != nil {
+		return err
+	}
 	return emit(tributary.AskEvent{Answer: &answer})
 }
 
@@ -76,28 +81,45 @@ type asking struct {
 	req      tributary.AskRequest
 	emit     func(tributary.AskEvent) error
 	began    time.Time
-	question string
+	question string // as it is searched for and answered
+	history  []tributary.Turn
+	done     []tributary.Step
+	parts    []string // of the question, each searched for
+	wordings []string // of the question
+	passage  string   // that might answer it
 	passages []Passage
 	text     string // as the generator wrote it
+	cached   bool
 	usage    tributary.Usage
 	reason   string // why there is no answer, "" if there is one
 }
 
-// find searches, and packs what was found.
-func (a *asking) find(ctx context.Context) error {
-	found, err := a.Search(ctx, a.kb, tributary.SearchRequest{
-		Query:   a.question,
-		K:       cmp.Or(a.req.K, defaultPassages),
-		Filter:  a.req.Filter,
-		Alpha:   a.req.Alpha,
-		AtLeast: a.req.AtLeast,
-	})
-	a.passages = pack(found.Hits, a.MaxContextTokens)
-	return err
+// write finds the text in the cache, or lets the generator write it.
+func (a *asking) write(ctx context.Context) error {
+	p := Prompt{Question: a.question, History: a.history, Passages: a.passages}
+	name := a.generator().Name()
+	if !a.req.NoCache {
+		a.text = a.Cache.get(a.kb, name, p)
+	}
+	if a.cached = a.text != ""; a.cached {
+		text, _ := unlink(a.text, uris(a.passages))
+		if err := a.emit(tributary.AskEvent{Delta: text}); err != nil {
+			return err
+		}
+	} else {
+		if err := a.generate(ctx, p); err != nil {
+			return err
+		}
+		a.Cache.put(a.kb, name, p, a.text)
+	}
+	if declined(a.text) {
+		a.reason = "the passages found do not answer the question, says " + name
+	}
+	return nil
 }
 
-// write lets the generator write, and passes its words on.
-func (a *asking) write(ctx context.Context) error {
+// generate lets the generator write, and passes its words on.
+func (a *asking) generate(ctx context.Context, p Prompt) error {
 	generator := a.generator()
 	var text strings.Builder
 	var emitErr error
@@ -106,11 +128,11 @@ func (a *asking) write(ctx context.Context) error {
 		emitErr = a.emit(tributary.AskEvent{Delta: delta})
 		return emitErr
 	}}
-	usage, err := generator.Generate(ctx, Prompt{Question: a.question, Passages: a.passages}, func(delta string) error {
+	usage, err := generator.Generate(ctx, p, func(delta string) error {
 		text.WriteString(delta)
 		return g.write(delta)
 	})
-	a.text, a.usage = text.String(), usage
+	a.text, a.usage = text.String(), a.usage.Add(usage)
 	if err == nil && emitErr == nil && strings.TrimSpace(a.text) == "" {
 		return tributary.Errorf(tributary.CodeUnavailable, "answer with %s: it wrote nothing", generator.Name())
 	}
@@ -123,9 +145,6 @@ func (a *asking) write(ctx context.Context) error {
 	if err != nil {
 		return fault(ctx, fmt.Sprintf("answer with %s", generator.Name()), err)
 	}
-	if declined(a.text) {
-		a.reason = "the passages found do not answer the question, says " + generator.Name()
-	}
 	return nil
 }
 
@@ -136,7 +155,7 @@ func (a *asking) answer() tributary.Answer {
 		answer = check(a.text, a.passages)
 		a.judge(&answer)
 	}
-	answer.Usage = a.usage
+	answer.Steps, answer.Cached, answer.Usage = a.done, a.cached, a.usage
 	answer.Generator = a.generator().Name()
 	answer.Seconds = time.Since(a.began).Seconds()
 	return answer

@@ -3,25 +3,86 @@ package queryworker
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tributary-kb/tributary"
 )
 
 // AskConfig says how questions are answered, whatever writes the answer.
 type AskConfig struct {
+	// Steps are done before the search where a request does not say; each asks
+	// the model once. Nil means rewrite, which only follow-up questions of a
+	// conversation need; an empty list means none.
+	Steps []string `yaml:"steps"`
+	// Sources describes sources for the step route: "handbook: rules for
+	// employees".
+	Sources []string `yaml:"sources"`
 	// MinConfidence is the share, 0 to 1, of the question's words that one
 	// passage must have; below it the answer is that there is none, and no
 	// model is asked. Nil means 0.4 for extractive answers, and 0 (ask always)
 	// for those of a model, which says itself when nothing fits.
 	MinConfidence *float64 `yaml:"min_confidence"`
+	// ConversationTTL is how long a conversation is kept after its last turn;
+	// 0 means 24h.
+	ConversationTTL time.Duration `yaml:"conversation_ttl"`
+	// MaxTurns is how many turns of a conversation are kept; 0 means 6.
+	MaxTurns int `yaml:"max_turns"`
+	// CacheEntries is how many answers of a model one worker keeps in memory;
+	// 0 means 1000, a negative number keeps none.
+	CacheEntries int `yaml:"cache_entries"`
 }
 
 // SetDefaults replaces zeros.
-func (c *AskConfig) SetDefaults() {}
+func (c *AskConfig) SetDefaults() {
+	if c.Steps == nil {
+		c.Steps = []string{tributary.StepRewrite}
+	}
+	if c.ConversationTTL == 0 {
+		c.ConversationTTL = 24 * time.Hour
+	}
+	if c.MaxTurns == 0 {
+		c.MaxTurns = 6
+	}
+	if c.CacheEntries == 0 {
+		c.CacheEntries = 1000
+	}
+}
 
 // Validate reports every setting that cannot be used, by name.
 func (c AskConfig) Validate() error {
 	var errs []error
+	if err := checkSteps(c.Steps); err != nil {
+		errs = append(errs, fmt.Errorf("ask.steps: %w", err))
+	}
+	for _, s := range c.Sources {
+		if name, text, _ := strings.Cut(s, ":"); strings.TrimSpace(name) == "" || strings.TrimSpace(text) == "" {
+			errs = append(errs, fmt.Errorf("ask.sources has %q, want \"name: what is in it\"", s))
+		}
+	}
 	if m := c.MinConfidence; m != nil && !(*m >= 0 && *m <= 1) {
 		errs = append(errs, fmt.Errorf("ask.min_confidence is %v, want 0 to 1 (or null for the default)", *m))
 	}
+	if c.ConversationTTL < 0 {
+		errs = append(errs, fmt.Errorf("ask.conversation_ttl is %s, want more than 0s (or 0s for the default)", c.ConversationTTL))
+	}
+	if c.MaxTurns < 0 {
+		errs = append(errs, fmt.Errorf("ask.max_turns is %d, want at least 1 (or 0 for the default)", c.MaxTurns))
+	}
 	return errors.Join(errs...)
+}
+
+func (c AskConfig) steps() []string {
+	c.SetDefaults()
+	return c.Steps
+}
+
+// descriptions are the texts of Sources by name.
+func (c AskConfig) descriptions() map[string]string {
+	all := make(map[string]string, len(c.Sources))
+	for _, s := range c.Sources {
+		name, text, _ := strings.Cut(s, ":")
+		all[strings.TrimSpace(name)] = strings.TrimSpace(text)
+	}
+	return all
 }

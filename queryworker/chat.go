@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +71,16 @@ func (c *Chat) Name() string { return c.provider() + ":" + c.Model }
 // emit fails, the request to the model is cancelled.
 func (c *Chat) Generate(ctx context.Context, p Prompt, emit func(delta string) error) (tributary.Usage, error) {
 	return c.say(ctx, messages(p, newBoundary()), emit)
+}
+
+// Complete asks the model to make something of data.
+func (c *Chat) Complete(ctx context.Context, instruction, data string) (string, tributary.Usage, error) {
+	var text strings.Builder
+	usage, err := c.say(ctx, instructed(instruction, data, newBoundary()), func(delta string) error {
+		text.WriteString(delta)
+		return nil
+	})
+	return text.String(), usage, err
 }
 
 // A wire is the form of one provider's requests and replies.

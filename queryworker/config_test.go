@@ -29,6 +29,7 @@ generator:
 	got.SetDefaults()
 	want := Config{
 		Search: SearchConfig{MaxK: 50, MaxQueryBytes: 16384, MaxWait: 10 * time.Second},
+		Ask:    AskConfig{Steps: []string{"rewrite"}, ConversationTTL: 24 * time.Hour, MaxTurns: 6, CacheEntries: 1000},
 		Generator: GeneratorConfig{
 			Provider: "openai", BaseURL: "http://localhost:11434/v1", Model: "llama",
 			APIKeyFile: "/run/secrets/key", MaxContextTokens: 8000, MaxAnswerTokens: 1024, Timeout: 2 * time.Minute, Attempts: 3,
@@ -74,11 +75,15 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	openai := func(base string) Config {
 		return Config{Generator: GeneratorConfig{Provider: "openai", BaseURL: base, Model: "m"}}
 	}
+	tooMuch := 1.5
 	tests := []struct {
 		name   string
 		config Config
 		want   []string
 	}{
+		{"about answers", Config{Ask: AskConfig{
+			Steps: []string{"guess"}, Sources: []string{"handbook"}, MinConfidence: &tooMuch, ConversationTTL: -1, MaxTurns: -1,
+		}}, []string{`ask.steps: "guess" is no step`, `ask.sources has "handbook"`, "ask.min_confidence is 1.5", "ask.conversation_ttl", "ask.max_turns"}},
 		{"an unknown provider", Config{Generator: GeneratorConfig{Provider: "magic"}}, []string{`generator.provider is "magic"`}},
 		{"no server and no model", Config{Generator: GeneratorConfig{Provider: "openai"}}, []string{"generator.base_url is empty", "generator.model is empty"}},
 		{"no URL", openai("http://a b"), []string{"generator.base_url is not a URL"}},

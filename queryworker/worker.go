@@ -56,6 +56,11 @@ type Worker struct {
 	Generator Generator
 	// Limits bound what a request may ask for; zeros mean the defaults.
 	Limits SearchConfig
+	// Conversations keeps what was said; nil refuses requests that name a
+	// conversation.
+	Conversations Conversations
+	// Cache keeps what the generator wrote; nil keeps nothing.
+	Cache *AnswerCache
 	// Answers says how questions are answered; zeros mean the defaults.
 	Answers AskConfig
 	// Terms returns the words of text that count, as [Extractive.Terms] does;
