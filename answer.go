@@ -45,8 +45,8 @@ const (
 	StepHyde       = "hyde"        // a passage that might answer, searched for by its vector
 )
 
-// Step is what became of one step before the search.
-type Step struct {
+// AskStep is what became of one step before the search.
+type AskStep struct {
 	Name         string  `json:"name"`
 	Milliseconds float64 `json:"ms"`
 	Usage

@@ -183,7 +183,7 @@ type Answer struct {
 	// lead to no cited document.
 	RemovedLinks []string `json:"removed_links,omitempty"`
 	// Steps tells what was done before the search, in order.
-	Steps []Step `json:"steps,omitempty"`
+	Steps []AskStep `json:"steps,omitempty"`
 	// Cached says that the text was written for the same question and the same
 	// passages before.
 	Cached bool `json:"cached,omitempty"`

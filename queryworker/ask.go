@@ -83,7 +83,7 @@ type asking struct {
 	began    time.Time
 	question string // as it is searched for and answered
 	history  []tributary.Turn
-	done     []tributary.Step
+	done     []tributary.AskStep
 	parts    []string // of the question, each searched for
 	wordings []string // of the question
 	passage  string   // that might answer it

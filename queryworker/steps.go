@@ -138,8 +138,8 @@ func (a *asking) prepare(ctx context.Context) error {
 }
 
 // do does one step.
-func (a *asking) do(ctx context.Context, s step) tributary.Step {
-	done := tributary.Step{Name: s.name}
+func (a *asking) do(ctx context.Context, s step) tributary.AskStep {
+	done := tributary.AskStep{Name: s.name}
 	if s.ready != nil {
 		if done.Skipped = s.ready(a); done.Skipped != "" {
 			return done
@@ -167,7 +167,7 @@ func (a *asking) do(ctx context.Context, s step) tributary.Step {
 }
 
 // withoutModel rewrites by rule; nothing else works without a model.
-func (a *asking) withoutModel(s step, done tributary.Step) tributary.Step {
+func (a *asking) withoutModel(s step, done tributary.AskStep) tributary.AskStep {
 	if s.name != tributary.StepRewrite {
 		done.Skipped = "it needs a model, and answers are " + a.generator().Name() + " (generator.provider)"
 		return done

@@ -47,6 +47,25 @@ func found(p Prompt) []string {
 	return all
 }
 
+// byText is an index whose search by vector looks for the words of the text
+// that was embedded last.
+type byText struct {
+	*model
+	text string
+}
+
+func (b *byText) embed(_ context.Context, text string) (tributary.Vector, error) {
+	b.text = text
+	return tributary.Vector{1}, nil
+}
+
+func (b *byText) Candidates(ctx context.Context, kb string, q tributary.IndexQuery) ([]tributary.Candidate, error) {
+	if q.Vector != nil {
+		q.Text = b.text
+	}
+	return b.model.Candidates(ctx, kb, q)
+}
+
 func TestStepsMakeMoreOfAQuestion(t *testing.T) {
 	for _, tt := range []struct {
 		name, step, key, reply string
@@ -63,7 +82,8 @@ func TestStepsMakeMoreOfAQuestion(t *testing.T) {
 			g := &thinker{scripted: scripted{pieces: []string{"x"}}, replies: map[string]string{tt.key: tt.reply}}
 			w := fruit().worker()
 			w.Generator = g
-			w.EmbedQuery = func(context.Context, string) (tributary.Vector, error) { return tributary.Vector{1}, nil }
+			vectors := &byText{model: fruit()}
+			w.Searcher, w.EmbedQuery = vectors, vectors.embed
 			_, got := ask(t, w, tributary.AskRequest{Question: tt.question, AskOptions: tributary.AskOptions{Steps: []string{tt.step}}})
 			texts := found(g.prompt)
 			slices.Sort(texts)

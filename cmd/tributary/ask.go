@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tributary-kb/tributary"
 )
@@ -16,7 +17,7 @@ import (
 const askPassages = 6
 
 func newAsk(a *app) *cobra.Command {
-	var q queryFlags
+	var f askFlags
 	cmd := &cobra.Command{
 		Use:     "ask QUESTION",
 		GroupID: groupUse,
@@ -29,26 +30,91 @@ Without a configured model the answer consists of sentences copied from the
 passages, and says so. To have a model write it, set generator.provider in the
 configuration.
 
-With --json the answer is one object: answer, citations, generator.`,
+Each sentence is compared with the passages it cites; those that they do not
+carry are listed below the answer. Links that lead to no cited document are
+taken out.
+
+--conversation keeps question and answer under an id of your choice, so that
+the next question may refer to them ("and what about dogs?"). The system
+forgets it after a while, or with --forget.
+
+--steps does more with the question before the search, at the price of asking
+the model once for each: rewrite, route, decompose, multi_query, hyde.
+
+With --json the answer is one object: answer, citations, generator, sentences,
+and what was done.`,
 		Example: `  tributary ask "What happens to documents that are refused?"
-  tributary ask -k 4 --uri-prefix https://docs.example.com/ "How do I upgrade?"`,
-		Args:              usage(cobra.MinimumNArgs(1)),
+  tributary ask -k 4 --uri-prefix https://docs.example.com/ "How do I upgrade?"
+  tributary ask --conversation trip-4c1f09ae "May I bring my cat?"
+  tributary ask --conversation trip-4c1f09ae "and what about dogs?"`,
+		Args:              usage(cobra.ArbitraryArgs),
 		ValidArgsFunction: noFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.ask(cmd.Context(), strings.Join(args, " "), &q)
+			if f.forget {
+				return a.forget(cmd.Context(), args, &f)
+			}
+			return a.ask(cmd.Context(), strings.Join(args, " "), &f)
 		},
 	}
-	q.add(cmd.Flags(), askPassages, "`NUMBER` of passages to answer from", 5*time.Minute)
+	f.add(cmd.Flags())
 	return cmd
 }
 
-func (a *app) ask(ctx context.Context, question string, q *queryFlags) error {
-	s, err := q.searchRequest(question)
+// askFlags are the flags of ask.
+type askFlags struct {
+	queryFlags
+	conversation             string
+	steps                    []string
+	explain, noCache, forget bool
+}
+
+func (f *askFlags) add(flags *pflag.FlagSet) {
+	f.queryFlags.add(flags, askPassages, "`NUMBER` of passages to answer from", 5*time.Minute)
+	flags.StringVar(&f.conversation, "conversation", "", "go on with the conversation of this `ID`, or begin it: 8 to 64 letters, digits, '-' and '_'")
+	flags.StringSliceVar(&f.steps, "steps", nil, "`STEPS` before the search (default: what ask.steps says; \"none\": none)")
+	flags.BoolVar(&f.explain, "explain", false, "tell what was done, and how far each sentence is supported")
+	flags.BoolVar(&f.noCache, "no-cache", false, "have the answer written anew")
+	flags.BoolVar(&f.forget, "forget", false, "forget the conversation instead of asking")
+}
+
+// options are what the flags say beside the search.
+func (f *askFlags) options() (tributary.AskOptions, error) {
+	o := tributary.AskOptions{Conversation: f.conversation, NoCache: f.noCache, Steps: f.steps}
+	if len(f.steps) == 1 && f.steps[0] == "none" {
+		o.Steps = []string{}
+	}
+	if f.conversation != "" {
+		if err := tributary.CheckConversation(f.conversation); err != nil {
+			return o, usagef("--conversation: %v", err)
+		}
+	}
+	return o, nil
+}
+
+func (a *app) forget(ctx context.Context, args []string, f *askFlags) error {
+	if len(args) > 0 || f.conversation == "" {
+		return usagef("--forget takes --conversation and no question")
+	}
+	if _, err := f.options(); err != nil {
+		return err
+	}
+	return a.session(ctx, f.timeout, func(ctx context.Context, c client) error {
+		_, err := c.Forget(ctx, tributary.ForgetRequest{Conversation: f.conversation})
+		return err
+	})
+}
+
+func (a *app) ask(ctx context.Context, question string, f *askFlags) error {
+	s, err := f.searchRequest(question)
 	if err != nil {
 		return err
 	}
-	request := tributary.AskRequest{Question: s.Query, K: s.K, Filter: s.Filter, Alpha: s.Alpha, AtLeast: s.AtLeast}
-	return a.session(ctx, q.timeout, func(ctx context.Context, c client) error {
+	options, err := f.options()
+	if err != nil {
+		return err
+	}
+	request := tributary.AskRequest{Question: s.Query, K: s.K, Filter: s.Filter, Alpha: s.Alpha, AtLeast: s.AtLeast, AskOptions: options}
+	return a.session(ctx, f.timeout, func(ctx context.Context, c client) error {
 		answer, streamed, err := a.askStreaming(ctx, c, request)
 		if err != nil {
 			return err
@@ -63,6 +129,11 @@ func (a *app) ask(ctx context.Context, question string, q *queryFlags) error {
 			a.printf("%s\n", strings.Join(wrap(clean(answer.Answer), a.out.width), "\n"))
 		}
 		a.printCitations(answer)
+		a.printDoubts(answer)
+		if f.explain {
+			a.printExplanation(answer)
+		}
+		a.printf("\n%s\n", a.out.paint(dim, writtenBy(answer)))
 		return nil
 	})
 }
@@ -98,7 +169,6 @@ func (a *app) printCitations(answer tributary.Answer) {
 	for _, c := range answer.Citations {
 		a.printCitation(c)
 	}
-	a.printf("\n%s\n", a.out.paint(dim, writtenBy(answer.Generator)))
 }
 
 func (a *app) printCitation(c tributary.Citation) {
@@ -112,9 +182,14 @@ func (a *app) printCitation(c tributary.Citation) {
 	a.printf("[%d] %s\n", c.N, line)
 }
 
-func writtenBy(generator string) string {
-	if generator == "extractive" {
+func writtenBy(answer tributary.Answer) string {
+	switch {
+	case answer.NoAnswer && answer.Reason != "":
+		return fmt.Sprintf("(no answer: %s)", cleanLine(answer.Reason))
+	case answer.Generator == "extractive":
 		return "(extractive: sentences copied from the passages, no model was asked)"
+	case answer.Cached:
+		return fmt.Sprintf("(written by %s, for the same question and passages before)", cleanLine(answer.Generator))
 	}
-	return fmt.Sprintf("(written by %s)", cleanLine(generator))
+	return fmt.Sprintf("(written by %s)", cleanLine(answer.Generator))
 }

@@ -27,6 +27,8 @@ type asker interface {
 	Search(context.Context, tributary.SearchRequest) (tributary.SearchReply, error)
 	// Ask calls event with the parts of the answer and last with the whole.
 	Ask(ctx context.Context, r tributary.AskRequest, event func(tributary.AskEvent) error) error
+	// Forget deletes a conversation.
+	Forget(context.Context, tributary.ForgetRequest) (tributary.ForgetReply, error)
 }
 
 // An inspector tells what is there.

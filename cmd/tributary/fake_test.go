@@ -76,6 +76,10 @@ func (f *fakeSystem) Ask(_ context.Context, r tributary.AskRequest, event func(t
 	return many(f, "ask", r, event)
 }
 
+func (f *fakeSystem) Forget(_ context.Context, r tributary.ForgetRequest) (tributary.ForgetReply, error) {
+	return one[tributary.ForgetReply](f, "forget", r)
+}
+
 func (f *fakeSystem) List(_ context.Context, r tributary.ListRequest, item func(tributary.Item) error) error {
 	return many(f, "ls", r, item)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/tributary-kb/tributary/internal/api"
 	"github.com/tributary-kb/tributary/internal/budget"
 	"github.com/tributary-kb/tributary/internal/config"
+	"github.com/tributary-kb/tributary/internal/conversation"
 	"github.com/tributary-kb/tributary/internal/pipeline"
 	"github.com/tributary-kb/tributary/internal/registry"
 	"github.com/tributary-kb/tributary/internal/weaviate"
@@ -283,8 +284,19 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	conversations, err := conversation.Open(ctx, p.store.JS, conversation.Config{
+		TTL: p.cfg.Query.Ask.ConversationTTL, MaxTurns: p.cfg.Query.Ask.MaxTurns, Replicas: p.cfg.NATS.Replicas,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cache, err := p.answerCache()
+	if err != nil {
+		return nil, err
+	}
 	w := &queryworker.Worker{
 		Searcher: checkedIndex{p}, Records: records, EmbedQuery: p.embedQuery, Alpha: p.model.Alpha(),
+		Conversations: conversations, Cache: cache,
 		TermWeight: embedder.TermWeight, Terms: analysis.Terms, Generator: generator, Answers: p.cfg.Query.Ask,
 		Reranker: reranker, RerankTop: p.cfg.Query.Reranker.Top, Limits: p.cfg.Query.Search, MaxContextTokens: p.cfg.Query.Generator.MaxContextTokens,
 	}
@@ -303,10 +315,19 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 		Remove: p.index.Remove, Drop: p.index.DropCollection, Replay: p.replay,
 	}
 	return api.ServeAnswers(p.nc, p.service("tributary-query", "answers from the documents"), api.Answers{
-		Search: w.Search, Ask: w.Ask, Show: w.Show, Await: records.Await,
+		Search: w.Search, Ask: w.Ask, Forget: conversations.Forget, Show: w.Show, Await: records.Await,
 		List: p.store.Registry.List, Pending: p.store.Pending, Status: observer.Status,
 		Verify: auditor.Verify, Reindex: auditor.Reindex,
 	})
+}
+
+// answerCache keeps what a model wrote; sentences that are copied are copied
+// again.
+func (p *plant) answerCache() (*queryworker.AnswerCache, error) {
+	if p.cfg.Query.Ask.CacheEntries < 0 || p.cfg.Query.Generator.Provider == queryworker.ProviderExtractive {
+		return nil, nil //nolint:nilnil // no cache is one of the choices
+	}
+	return queryworker.NewAnswerCache(p.cfg.Query.Ask.CacheEntries)
 }
 
 // replay publishes the kept version of a document again.

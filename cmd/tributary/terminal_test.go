@@ -150,7 +150,7 @@ func TestAnswerAppearsWhileItIsWritten(t *testing.T) {
 			{Answer: &tributary.Answer{Answer: "Ada is on call.", Generator: "openai:m"}},
 		}}, func() {}, nil
 	}
-	if err := a.ask(t.Context(), "who", &queryFlags{k: 1}); err != nil {
+	if err := a.ask(t.Context(), "who", &askFlags{queryFlags: queryFlags{k: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := out.String(), "Ada is on call.\n\n(written by openai:m)\n"; got != want {

@@ -282,7 +282,7 @@ func (a *app) serveHere(ctx context.Context, m *machines, args []string, f upFla
 		}
 	}
 	if f.ask != "" && ctx.Err() == nil {
-		return here.ask(ctx, f.ask, &queryFlags{k: askPassages, timeout: 5 * time.Minute})
+		return here.ask(ctx, f.ask, &askFlags{queryFlags: queryFlags{k: askPassages, timeout: 5 * time.Minute}})
 	}
 	return nil
 }

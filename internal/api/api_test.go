@@ -339,7 +339,7 @@ func TestTheServicesCanBeDiscovered(t *testing.T) {
 	nc := answers(t, api.Answers{})
 	msg, err := nc.RequestWithContext(t.Context(), "$SRV.INFO.tributary-query", nil)
 	check(t, err)
-	for _, verb := range []string{"search", "ask", "wait", "ls", "show", "verify", "reindex", "status"} {
+	for _, verb := range []string{"search", "ask", "forget", "wait", "ls", "show", "verify", "reindex", "status"} {
 		if !strings.Contains(string(msg.Data), `"subject":"tributary.*.`+verb+`"`) {
 			t.Errorf("%s is not listed in %s", verb, msg.Data)
 		}

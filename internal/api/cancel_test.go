@@ -88,3 +88,17 @@ func TestACancelSubjectIsAnInbox(t *testing.T) {
 		}
 	}
 }
+
+func TestForgetNamesOneConversation(t *testing.T) {
+	var forgotten string
+	nc := answers(t, api.Answers{Forget: func(_ context.Context, kb, id string) error { forgotten = kb + "/" + id; return nil }})
+	c := api.NewClient(nc, "kb")
+	rep, err := c.Forget(t.Context(), tributary.ForgetRequest{Conversation: "c-12345678"})
+	check(t, err)
+	if forgotten != "kb/c-12345678" || rep.Conversation != "c-12345678" {
+		t.Errorf("forgot %s, reply %+v", forgotten, rep)
+	}
+	if _, err := c.Forget(t.Context(), tributary.ForgetRequest{Conversation: ">"}); tributary.CodeOf(err) != tributary.CodeInvalid {
+		t.Errorf("got %v, want it refused", err)
+	}
+}

@@ -98,6 +98,11 @@ func (c *Client) Ask(ctx context.Context, req tributary.AskRequest, fn func(trib
 	return stream(ctx, c, VerbAsk, req, fn)
 }
 
+// Forget deletes a conversation.
+func (c *Client) Forget(ctx context.Context, req tributary.ForgetRequest) (tributary.ForgetReply, error) {
+	return call[tributary.ForgetReply](ctx, c, c.kb, VerbForget, req)
+}
+
 // List calls fn with the documents, in order of URI.
 func (c *Client) List(ctx context.Context, req tributary.ListRequest, fn func(tributary.Item) error) error {
 	return stream(ctx, c, VerbList, req, fn)

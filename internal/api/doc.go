@@ -22,6 +22,7 @@ const (
 	VerbRemove  = "rm"      // ingest
 	VerbSearch  = "search"  // query
 	VerbAsk     = "ask"     // query, streamed
+	VerbForget  = "forget"  // query
 	VerbWait    = "wait"    // query, streamed
 	VerbList    = "ls"      // query, streamed
 	VerbShow    = "show"    // query

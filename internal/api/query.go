@@ -21,6 +21,8 @@ const maxWaited = 1000
 type Answers struct {
 	Search func(ctx context.Context, kb string, req tributary.SearchRequest) (tributary.SearchReply, error)
 	Ask    func(ctx context.Context, kb string, req tributary.AskRequest, emit func(tributary.AskEvent) error) error
+	// Forget deletes a conversation.
+	Forget func(ctx context.Context, kb, conversation string) error
 	Show   func(ctx context.Context, kb string, req tributary.ShowRequest) (tributary.ShowReply, error)
 	Await  func(ctx context.Context, kb string, at tributary.At) (tributary.Record, error)
 	List   func(ctx context.Context, kb string, fn func(tributary.Record) error) error
@@ -31,7 +33,8 @@ type Answers struct {
 	Reindex func(ctx context.Context, kb string, req tributary.ReindexRequest, send func(tributary.Receipt) error) error
 }
 
-// ServeAnswers answers search, ask, wait, ls, show, verify, reindex and status.
+// ServeAnswers answers search, ask, forget, wait, ls, show, verify, reindex and
+// status.
 func ServeAnswers(nc *nats.Conn, cfg Config, a Answers) (*Service, error) {
 	s, err := newService(nc, cfg)
 	if err != nil {
@@ -39,6 +42,7 @@ func ServeAnswers(nc *nats.Conn, cfg Config, a Answers) (*Service, error) {
 	}
 	err = errors.Join(
 		plain(s, VerbSearch, a.Search),
+		plain(s, VerbForget, a.forget),
 		plain(s, VerbShow, a.show),
 		plain(s, VerbStatus, func(ctx context.Context, _ string, _ struct{}) (tributary.StatusReply, error) {
 			return a.Status(ctx)
@@ -53,6 +57,13 @@ func ServeAnswers(nc *nats.Conn, cfg Config, a Answers) (*Service, error) {
 		return nil, errors.Join(err, s.micro.Stop())
 	}
 	return s, nil
+}
+
+func (a Answers) forget(ctx context.Context, kb string, req tributary.ForgetRequest) (tributary.ForgetReply, error) {
+	if err := tributary.CheckConversation(req.Conversation); err != nil {
+		return tributary.ForgetReply{}, tributary.Errorf(tributary.CodeInvalid, "%w", err)
+	}
+	return tributary.ForgetReply{Conversation: req.Conversation}, a.Forget(ctx, kb, req.Conversation)
 }
 
 // wait reports versions as they settle.
