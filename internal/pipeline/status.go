@@ -235,6 +235,9 @@ func (s *Store) pendingIn(ctx context.Context, name, kb string, newest map[strin
 	}
 	n := 0
 	for subject := range info.State.Subjects {
+		if stage.IsFence(subject) {
+			continue // nobody's work
+		}
 		if n++; n > maxPending {
 			break
 		}

@@ -19,6 +19,21 @@ func Subject(stage string, h tributary.Head) string {
 	return strings.Join([]string{subjectPrefix + stage, string(h.Lane), h.KB, h.Document}, ".")
 }
 
+// fenceToken stands in the place of the lane. No consumer takes what is there.
+const fenceToken = "fence"
+
+// FenceSubject is where the owners of a source say, in the stream of a stage's
+// input, that nothing of a former owner may follow.
+func FenceSubject(stage, kb, source string) string {
+	return strings.Join([]string{subjectPrefix + stage, fenceToken, kb, source}, ".")
+}
+
+// IsFence reports whether a subject is a FenceSubject.
+func IsFence(subject string) bool {
+	h, ok := ParseSubject(subject)
+	return ok && h.Lane == fenceToken
+}
+
 // LaneFilter matches the input of a stage in one lane.
 func LaneFilter(stage string, lane tributary.Lane) string {
 	return subjectPrefix + stage + "." + string(lane) + ".>"

@@ -1,0 +1,425 @@
+package follow
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/ingest/source"
+)
+
+// errAbandon is part of the errors after which an owner must not go on.
+var errAbandon = errors.New("abandoned")
+
+// fatal reports whether an owner must not go on after err.
+func fatal(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || errors.Is(err, errFenced) || errors.Is(err, errAbandon))
+}
+
+// A look is one visit to a source: a listing, or only the items that are due.
+type look struct {
+	*owner
+	asked   order // as it was when the look began
+	began   time.Time
+	lane    tributary.Lane
+	afresh  bool // load as if nothing were known
+	again   bool // publish what is unchanged too
+	confirm bool // deletions that were held may happen
+
+	listing source.Listing
+	listed  bool // the listing was read
+	stay    bool // the cursor must not move: something has to be listed again
+	changes int  // under owner.mu
+}
+
+// A target is an item that a look loads.
+type target struct {
+	it     *item // what is remembered; of a new one only Listed is set
+	listed source.Item
+}
+
+func (o *owner) newLook() *look {
+	l := &look{owner: o, asked: o.order, began: o.Clock.Now(), lane: tributary.LaneLive}
+	l.again = o.order.Full > o.state.Full
+	l.afresh = l.again || o.state.Spec != specOf(o.order.Source)
+	l.confirm = o.order.Confirm > o.state.Confirm
+	if !o.state.Loaded || l.again {
+		l.lane = tributary.LaneBulk
+	}
+	return l
+}
+
+// look visits the source now. Its error is fatal.
+func (o *owner) look(ctx context.Context) error {
+	l := o.newLook()
+	var err error
+	if o.asked() || !l.began.Before(o.state.Next) {
+		err = l.list(ctx)
+	} else {
+		if err = l.loadDue(ctx); err == nil {
+			err = l.drop(ctx, nil)
+		}
+	}
+	return l.settle(ctx, err)
+}
+
+// hear visits the items that a follower says may have changed; with anything,
+// any may have.
+func (o *owner) hear(ctx context.Context, uris []string, anything bool) error {
+	l := o.newLook()
+	looker, ok := o.follower.(source.Looker)
+	if !ok || anything || !o.state.Loaded {
+		return l.settle(ctx, l.list(ctx))
+	}
+	slices.Sort(uris)
+	return l.settle(ctx, l.lookAt(ctx, looker, slices.Compact(uris)))
+}
+
+func (l *look) lookAt(ctx context.Context, looker source.Looker, uris []string) error {
+	var targets []target
+	var absent []*item
+	for _, uri := range uris {
+		var found source.Item
+		var ok bool
+		err := guard(func() (err error) { found, ok, err = looker.Look(ctx, uri); return err })
+		it := l.items[uri]
+		switch {
+		case err != nil:
+			return fmt.Errorf("look at %q: %w", uri, err)
+		case ok && (it == nil || it.failing() || it.Known.Tag != found.Tag || found.Tag == ""):
+			targets = append(targets, l.target(found))
+		case !ok && it != nil:
+			absent = append(absent, it)
+		}
+	}
+	if err := l.loadAll(ctx, targets); err != nil {
+		return err
+	}
+	return l.drop(ctx, absent)
+}
+
+// list reads the listing and acts on it.
+func (l *look) list(ctx context.Context) error {
+	items, err := l.read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.step("listed"); err != nil {
+		return err
+	}
+	if l.afresh && l.listing.Unchanged {
+		return errors.New("the listing says that nothing changed, but no cursor was given")
+	}
+	l.listed, l.state.PerItem = true, !l.listing.Authoritative
+	if l.afresh && l.state.PerItem {
+		for _, it := range l.items {
+			it.Next = l.began // those too that no listing names
+		}
+	}
+	if err := l.loadAll(ctx, l.wanted(items)); err != nil {
+		return err
+	}
+	if err := l.loadDue(ctx); err != nil {
+		return err
+	}
+	if l.listing.Unchanged {
+		return l.drop(ctx, nil)
+	}
+	absent, err := l.absent(ctx, items)
+	if err != nil {
+		return err
+	}
+	return l.drop(ctx, absent)
+}
+
+// read lists the source. What cannot be a document or is too much is left out
+// and noted.
+func (l *look) read(ctx context.Context) (map[string]source.Item, error) {
+	items, over := map[string]source.Item{}, 0
+	limit := cmp.Or(l.asked.Options.MaxDocuments, l.MaxDocuments)
+	err := guard(func() (err error) {
+		l.listing, err = l.follower.List(ctx, l.cursor(), func(found source.Item) error {
+			if err := tributary.CheckURI(found.URI); err != nil {
+				return err
+			}
+			if _, ok := items[found.URI]; !ok && len(items) >= limit {
+				over++
+				return nil
+			}
+			items[found.URI] = found
+			return nil
+		})
+		return err
+	})
+	if over > 0 {
+		l.listing.Partial = true // what is left out is not gone
+		l.listing.Notes = append(l.listing.Notes, fmt.Sprintf("%d documents were left out, the limit is %d (max_documents of the source, or sources.max_documents)", over, limit))
+	}
+	return items, err
+}
+
+// cursor is nil while something has to be listed that may not have changed:
+// after a change of the description, or while deletions are not settled.
+func (l *look) cursor() []byte {
+	if l.afresh || l.state.Hold != nil {
+		return nil
+	}
+	for _, it := range l.items {
+		if !it.Missing.IsZero() {
+			return nil
+		}
+	}
+	return l.state.Cursor
+}
+
+// wanted returns what of a listing has to be loaded.
+func (l *look) wanted(items map[string]source.Item) []target {
+	var targets []target
+	for _, uri := range slices.Sorted(maps.Keys(items)) {
+		found := items[uri]
+		it, ok := l.items[uri]
+		same := ok && it.Known.Tag == found.Tag && (it.Sum != "" || it.Refused) && (found.Tag != "" || !l.state.PerItem || it.Refused)
+		switch {
+		case l.afresh, !ok, !same && (found.Tag != "" || found.Content != nil):
+			targets = append(targets, l.target(found))
+		case !same && !it.Next.After(l.began): // nothing tells but loading it
+			targets = append(targets, l.target(found))
+		}
+	}
+	return targets
+}
+
+func (l *look) target(found source.Item) target {
+	if it, ok := l.items[found.URI]; ok {
+		return target{it, found}
+	}
+	return target{&item{}, found}
+}
+
+// loadDue loads what is due, and then what that led to.
+func (l *look) loadDue(ctx context.Context) error {
+	for {
+		var due []target
+		for _, it := range l.items {
+			if !it.Next.IsZero() && !it.Next.After(l.began) {
+				due = append(due, target{it, it.Listed})
+			}
+		}
+		if len(due) == 0 {
+			break
+		}
+		if err := l.loadAll(ctx, due); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *look) loadAll(ctx context.Context, targets []target) error {
+	g, loading := errgroup.WithContext(ctx)
+	g.SetLimit(l.Concurrency)
+	for _, t := range targets {
+		if loading.Err() != nil {
+			break
+		}
+		g.Go(func() error { return l.load(loading, t) })
+	}
+	return cmp.Or(g.Wait(), ctx.Err())
+}
+
+// absent returns the items that the listing lacks and that are gone by its
+// rules. Of the others it remembers that they were missed.
+func (l *look) absent(ctx context.Context, items map[string]source.Item) ([]*item, error) {
+	var missing []*item
+	for uri, it := range l.items {
+		_, there := items[uri]
+		if there && !it.Missing.IsZero() {
+			it.Missing = time.Time{}
+			if err := l.pen.remember(ctx, l.token(it), it); err != nil {
+				return nil, err
+			}
+		}
+		if !there && !l.listing.Partial {
+			missing = append(missing, it)
+		}
+	}
+	if !l.listing.SecondLook || l.shrunk(missing) {
+		return missing, nil
+	}
+	var gone []*item
+	for _, it := range missing {
+		if !it.Missing.IsZero() || it.Gone {
+			gone = append(gone, it)
+			continue
+		}
+		it.Missing = l.began
+		if err := l.pen.remember(ctx, l.token(it), it); err != nil {
+			return nil, err
+		}
+	}
+	return gone, nil
+}
+
+// minKnown is how many documents a source must have for its deletions to be
+// held: of fewer, half is no flood.
+const minKnown = 5
+
+// shrunk reports whether a source without these would be suspiciously small.
+func (l *look) shrunk(missing []*item) bool {
+	share := 0.5
+	if h := l.asked.Options.HoldBelow; h != nil {
+		share = *h
+	}
+	known := len(l.items)
+	return known >= minKnown && float64(known-len(missing)) < share*float64(known)
+}
+
+// drop deletes what is absent and what loading found gone, or holds it.
+func (l *look) drop(ctx context.Context, absent []*item) error {
+	doomed := absent
+	for _, it := range l.items {
+		if it.Gone && !slices.Contains(absent, it) {
+			doomed = append(doomed, it)
+		}
+	}
+	held := l.state.Hold
+	if l.shrunk(doomed) && (!l.confirm || held == nil || len(doomed) > held.Held) {
+		l.state.Hold = &hold{Held: len(doomed), Reason: fmt.Sprintf(
+			"%d of %d documents are gone from the source at once: confirm that, or wait until they are back", len(doomed), len(l.items))}
+		if held == nil {
+			l.log.WarnContext(ctx, "deletions are held", "reason", l.state.Hold.Reason)
+		}
+		for _, it := range l.items {
+			if it.Gone && l.state.PerItem { // it may come back
+				it.Next = l.began.Add(l.MaxInterval)
+			}
+		}
+		return nil
+	}
+	if len(doomed) > 0 || l.listed {
+		l.state.Hold = nil
+	}
+	return l.delete(ctx, doomed)
+}
+
+func (l *look) delete(ctx context.Context, doomed []*item) error {
+	holders := map[string]int{}
+	if len(doomed) > 0 {
+		for _, it := range l.items {
+			holders[it.URI]++
+		}
+	}
+	for _, it := range doomed {
+		if holders[it.URI]--; it.URI != "" && holders[it.URI] == 0 {
+			if err := l.publishDelete(ctx, it.URI, l.lane); err != nil {
+				return err
+			}
+			if err := l.step("deleted"); err != nil {
+				return err
+			}
+		}
+		if err := l.pen.forget(ctx, l.token(it)); err != nil {
+			return err
+		}
+		if err := l.step("forgot"); err != nil {
+			return err
+		}
+		delete(l.items, it.Listed.URI)
+		l.changes++
+	}
+	return nil
+}
+
+// settle decides when to look next and stores the state, the cursor included.
+// It returns err if that is fatal.
+func (l *look) settle(ctx context.Context, err error) error {
+	if fatal(ctx, err) {
+		return err
+	}
+	s := &l.state
+	now := l.Clock.Now()
+	floor, ceiling := l.asked.Options.Interval(l.MinInterval, l.MaxInterval)
+	previous := s.Look
+	s.Look, s.Sync = now, l.asked.Sync
+	l.Metrics.look(l, err)
+	if err != nil {
+		l.log.WarnContext(ctx, "look at the source", "error", err)
+		s.Failures, s.Error = s.Failures+1, err.Error()
+		_, after := tributary.OutcomeOf(err)
+		s.Next = now.Add(max(after, backoff(s.Failures, floor, ceiling)))
+	} else {
+		s.Failures, s.Error, s.Success = 0, "", now
+		if l.listed {
+			l.settleListing(now, previous, floor, ceiling)
+		}
+	}
+	l.count()
+	if p50, p99 := l.latency.percentiles(l.owner); p99 > 0 {
+		s.P50, s.P99 = p50, p99
+	}
+	s.Due = s.Next
+	if s.Failures == 0 {
+		s.Due = l.earliest()
+	}
+	l.Metrics.gauges.set(l.owner)
+	if err := l.step("before the cursor"); err != nil {
+		return err
+	}
+	if err := l.pen.remember(ctx, stateToken, s); err != nil {
+		if fatal(ctx, err) {
+			return err
+		}
+		s.Failures, s.Next = s.Failures+1, now.Add(floor)
+	}
+	return l.step("after the cursor")
+}
+
+func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Duration) {
+	s := &l.state
+	if !previous.IsZero() {
+		s.Rate.saw(l.changes > 0, now.Sub(previous))
+	}
+	interval := s.Rate.interval(floor, ceiling)
+	if _, ok := l.follower.(source.Watcher); ok {
+		interval = min(max(l.Reconcile, floor), ceiling)
+	}
+	interval = cmp.Or(l.asked.Options.Every(), max(interval, min(l.listing.Fresh, ceiling)))
+	s.Next = now.Add(interval)
+	s.Loaded, s.Spec, s.Notes = true, specOf(l.asked.Source), l.listing.Notes
+	s.Full, s.Confirm = l.asked.Full, l.asked.Confirm
+	if !l.stay {
+		s.Cursor = l.listing.Cursor
+	}
+}
+
+// count sums up the items: how many there are, and since when all of them are
+// known to be current.
+func (l *look) count() {
+	s := &l.state
+	s.Documents, s.Failing = 0, 0
+	oldest := l.began
+	if !s.PerItem && (!l.listed || s.Failures > 0) {
+		oldest = s.Verified
+	}
+	for _, it := range l.items {
+		if it.URI != "" {
+			s.Documents++
+		}
+		if it.failing() {
+			s.Failing++
+		}
+		if (s.PerItem && !it.Refused || it.failing()) && it.Verified.Before(oldest) {
+			oldest = it.Verified
+		}
+	}
+	if s.Loaded {
+		s.Verified = oldest
+	}
+}

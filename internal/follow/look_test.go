@@ -1,0 +1,346 @@
+package follow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/ingest/source"
+)
+
+func TestTheFirstLoadIsBulkAndWhatComesAfterItLive(t *testing.T) {
+	b := newBed(t, newScript("test:a", "test:b"))
+	o := b.owner()
+	b.look(o)
+	if r := b.requests()["test:a"]; r.Lane != tributary.LaneBulk || r.Source != "docs" || r.Origin["commit"] == "" {
+		t.Errorf("first request: lane %q, source %q, origin %v", r.Lane, r.Source, r.Origin)
+	}
+	b.script.docs["test:a"] = "second"
+	b.look(o)
+	if r := b.requests()["test:a"]; r.Lane != tributary.LaneLive || string(r.Content) != "second" {
+		t.Errorf("second request: lane %q, content %q", r.Lane, r.Content)
+	}
+	b.wantIndex()
+}
+
+func TestAnUnchangedListingWritesNoItem(t *testing.T) {
+	b := newBed(t, newScript(uris(20)...))
+	o := b.owner()
+	b.look(o)
+	before, loads := itemsSeq(b), b.script.loads
+	b.look(o)
+	if got := itemsSeq(b) - before; got != 1 {
+		t.Errorf("%d values were written, want the state alone", got)
+	}
+	if b.script.loads != loads {
+		t.Errorf("%d items were loaded again", b.script.loads-loads)
+	}
+	if st := b.status(); !st.Verified.Equal(b.clock.Now()) {
+		t.Errorf("verified at %v, want %v", st.Verified, b.clock.Now())
+	}
+}
+
+func itemsSeq(b *bed) uint64 {
+	b.Helper()
+	s, err := b.js.Stream(b.Context(), "KV_"+ItemsBucket)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s.CachedInfo().State.LastSeq
+}
+
+func TestWhatIsAbsentIsDeletedWithinOneLook(t *testing.T) {
+	b := newBed(t, newScript(uris(6)...))
+	o := b.owner()
+	b.look(o)
+	delete(b.script.docs, "test:03")
+	b.look(o)
+	if r := b.requests()["test:03"]; r.Op != tributary.OpDelete {
+		t.Errorf("operation %q, want a deletion", r.Op)
+	}
+	b.wantIndex()
+	if got := b.status().Documents; got != 5 {
+		t.Errorf("%d documents, want 5", got)
+	}
+}
+
+func TestASecondLookDecidesWhereTheListingAsksForIt(t *testing.T) {
+	b := newBed(t, newScript(uris(6)...))
+	b.script.listing.SecondLook = true
+	o := b.owner()
+	b.look(o)
+	delete(b.script.docs, "test:03")
+	b.look(o)
+	if r := b.requests()["test:03"]; r.Op != tributary.OpPut {
+		t.Errorf("deleted after the first look")
+	}
+	o = b.owner() // another worker remembers it
+	b.look(o)
+	if r := b.requests()["test:03"]; r.Op != tributary.OpDelete {
+		t.Errorf("operation %q after the second look, want a deletion", r.Op)
+	}
+}
+
+func TestAnErrorOfTheListingDeletesNothing(t *testing.T) {
+	b := newBed(t, newScript(uris(6)...))
+	o := b.owner()
+	b.look(o)
+	kept := b.script.docs
+	b.script.docs, b.script.listErr = map[string]string{}, errors.New("half of it")
+	b.look(o)
+	if st := b.status(); st.State != tributary.SourceFailing || st.Reason != "half of it" || st.Documents != 6 {
+		t.Errorf("status %+v", st)
+	}
+	b.script.docs, b.script.listErr = kept, nil
+	b.wantIndex()
+	b.look(o)
+	if st := b.status(); st.State != tributary.SourceActive {
+		t.Errorf("state %s after a good look", st.State)
+	}
+}
+
+func TestASourceThatShrinksIsHeldUntilConfirmed(t *testing.T) {
+	b := newBed(t, newScript(uris(10)...))
+	o := b.owner()
+	b.look(o)
+	all := b.index()
+	for _, uri := range uris(6) {
+		delete(b.script.docs, uri)
+	}
+	b.script.docs["test:new"] = "goes on"
+	b.look(o)
+	if st := b.status(); st.State != tributary.SourceHeld || st.Held != 6 {
+		t.Errorf("state %s with %d held, want 6", st.State, st.Held)
+	}
+	if got := b.index(); len(got) != len(all)+1 {
+		t.Errorf("%d documents, want the new one and all old ones", len(got))
+	}
+	if _, err := b.sources.Confirm(t.Context(), "kb", "docs"); err != nil {
+		t.Fatal(err)
+	}
+	b.look(o)
+	b.wantIndex()
+	if st := b.status(); st.State != tributary.SourceActive || st.Documents != 5 {
+		t.Errorf("state %s with %d documents, want active with 5", st.State, st.Documents)
+	}
+}
+
+func TestASourceThatIsBackIsNotHeldAnyMore(t *testing.T) {
+	b := newBed(t, newScript(uris(10)...))
+	o := b.owner()
+	b.look(o)
+	kept := b.script.docs
+	b.script.docs = map[string]string{"test:00": kept["test:00"]}
+	b.look(o)
+	b.script.docs = kept
+	b.look(o)
+	if st := b.status(); st.State != tributary.SourceActive || st.Held != 0 {
+		t.Errorf("state %s with %d held", st.State, st.Held)
+	}
+	b.wantIndex()
+}
+
+func TestAFailingItemIsTriedAgainAndTheOthersGoOn(t *testing.T) {
+	b := newBed(t, newScript("test:a", "test:b"))
+	b.script.loadErr = map[string]error{"test:a": errors.New("away")}
+	o := b.owner()
+	b.look(o)
+	if st := b.status(); st.Failing != 1 || st.Documents != 1 {
+		t.Errorf("%d failing of %d documents, want 1 and 1", st.Failing, st.Documents)
+	}
+	b.script.loadErr = nil
+	b.look(o)
+	b.wantIndex()
+	if st := b.status(); st.Failing != 0 {
+		t.Errorf("%d failing", st.Failing)
+	}
+}
+
+func TestAPageIsLoadedByItsOwnScheduleAndGoneWhenItSaysSo(t *testing.T) {
+	b := newBed(t, newScript("test:a", "test:b"))
+	b.script.listing.Authoritative, b.script.untaged = false, true
+	o := b.owner()
+	b.look(o)
+	b.script.docs["test:a"] = "second"
+	b.look(o)
+	b.wantIndex()
+	delete(b.script.docs, "test:b")
+	b.look(o)
+	b.wantIndex()
+}
+
+func TestLinksOfASiteAreFollowed(t *testing.T) {
+	b := newBed(t, newScript("test:start", "test:one", "test:two"))
+	b.script.listing = source.Listing{Partial: true}
+	b.script.untaged = true
+	b.script.links = map[string][]string{"test:start": {"test:one"}, "test:one": {"test:two", "test:start"}}
+	o := b.owner()
+	b.look(o)
+	b.wantIndex()
+	if r := b.requests()["test:two"]; r.Lane != tributary.LaneBulk {
+		t.Errorf("lane %q, want that of a first load", r.Lane)
+	}
+}
+
+func TestAFullSyncPublishesEverythingAgainInBulk(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	o := b.owner()
+	b.look(o)
+	first := b.requests()["test:a"].Version
+	_, err := b.sources.change(t.Context(), "kb", "docs", func(o *order) { o.Sync++; o.Full++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.look(o)
+	if r := b.requests()["test:a"]; r.Version <= first || r.Lane != tributary.LaneBulk {
+		t.Errorf("version %d after %d, lane %q", r.Version, first, r.Lane)
+	}
+}
+
+func TestWhatIsBeyondTheLimitIsLeftOutAndNoted(t *testing.T) {
+	b := newBed(t, newScript(uris(5)...))
+	b.add(tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs", Options: tributary.SourceOptions{MaxDocuments: 3}})
+	b.look(b.owner())
+	if st := b.status(); st.Documents != 3 || len(st.Notes) != 1 {
+		t.Errorf("%d documents, notes %q", st.Documents, st.Notes)
+	}
+}
+
+func TestAChangeThatIsHeardOfIsLookedAtAlone(t *testing.T) {
+	b := newBed(t, newScript(uris(6)...))
+	o := b.owner()
+	b.look(o)
+	loads := b.script.loads
+	b.script.docs["test:01"] = "second"
+	delete(b.script.docs, "test:02")
+	if err := o.hear(t.Context(), []string{"test:01", "test:02", "test:02"}, false); err != nil {
+		t.Fatal(err)
+	}
+	b.wantIndex()
+	if got := b.script.loads - loads; got != 1 {
+		t.Errorf("%d loads, want 1", got)
+	}
+}
+
+func TestAPanicOfTheFollowerCostsOneLook(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	o := b.owner()
+	o.follower = panics{b.script}
+	b.look(o)
+	if st := b.status(); st.Failing != 1 {
+		t.Errorf("%d failing, want 1", st.Failing)
+	}
+}
+
+type panics struct{ *script }
+
+func (panics) Load(context.Context, source.Item, source.Known) (source.Loaded, error) { panic("a bug") }
+
+// Ends the owner after each step that it takes, one after the other: whoever
+// takes over brings the requests to what the source holds.
+func TestACrashBetweenAnyTwoStepsSkipsNothing(t *testing.T) {
+	for n, ended := 1, false; !ended; n++ {
+		t.Run(fmt.Sprint("after step ", n), func(t *testing.T) {
+			b := newBed(t, newScript(uris(4)...))
+			b.runner.Concurrency = 1
+			steps := 0
+			b.runner.crash = func(what string) error {
+				if steps++; steps == n {
+					return fmt.Errorf("crash after %s: %w", what, errAbandon)
+				}
+				return nil
+			}
+			crashed := b.life() != nil
+			b.runner.crash = nil
+			if !crashed {
+				ended = true
+			}
+			o := b.owner()
+			b.script.docs["test:00"], b.script.docs["test:01"] = "third", "second"
+			delete(b.script.docs, "test:02")
+			b.look(o)
+			b.wantIndex()
+			if st := b.status(); !st.Loaded || st.Documents != len(b.script.docs) {
+				t.Errorf("loaded: %t, %d documents, want %d", st.Loaded, st.Documents, len(b.script.docs))
+			}
+		})
+		if n > 500 {
+			t.Fatal("the owner takes no end of steps")
+		}
+	}
+}
+
+// life loads a source and follows two changes of it.
+func (b *bed) life() error {
+	o := b.owner()
+	if err := b.tryLook(o); err != nil {
+		return err
+	}
+	b.script.docs["test:00"] = "second"
+	delete(b.script.docs, "test:02")
+	if err := b.tryLook(o); err != nil {
+		return err
+	}
+	b.script.docs["test:00"] = "first test:00" // as it was
+	return b.tryLook(o)
+}
+
+// The old owner wakes up between its load and its publishing, when a new one
+// has published something newer already.
+func TestAStalledOwnerPublishesNothingOverNewerContent(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	old := b.owner()
+	b.script.docs["test:a"] = "old"
+	b.runner.crash = func(what string) error {
+		if what != "loaded" {
+			return nil
+		}
+		b.runner.crash = nil
+		b.script.docs["test:a"] = "new"
+		b.look(b.owner())
+		return nil // the old owner goes on
+	}
+	if err := b.tryLook(old); !errors.Is(err, errFenced) {
+		t.Errorf("the old owner ended with %v, want %v", err, errFenced)
+	}
+	b.wantIndex()
+	if err := old.pen.remember(t.Context(), stateToken, state{}); !errors.Is(err, errFenced) {
+		t.Errorf("the old owner's state was stored: %v", err)
+	}
+}
+
+func TestTheIntervalFollowsTheChanges(t *testing.T) {
+	tests := []struct {
+		name     string
+		every    int // looks between changes; 0 never
+		min, max time.Duration
+	}{
+		{"each look", 1, time.Minute, 2 * time.Minute},
+		{"never", 0, 24 * time.Hour, 24 * time.Hour},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var r rate
+			d := time.Minute
+			for i := range 60 {
+				r.saw(tt.every > 0 && i%tt.every == 0, d)
+				d = r.interval(time.Minute, 24*time.Hour)
+			}
+			if d < tt.min || d > tt.max {
+				t.Errorf("interval %v, want %v to %v", d, tt.min, tt.max)
+			}
+		})
+	}
+}
+
+func TestBackoffGrowsToItsCeiling(t *testing.T) {
+	if d := backoff(1, time.Minute, time.Hour); d > time.Minute || d < 45*time.Second {
+		t.Errorf("first %v", d)
+	}
+	if d := backoff(100, time.Minute, time.Hour); d > time.Hour || d < 45*time.Minute {
+		t.Errorf("hundredth %v", d)
+	}
+}

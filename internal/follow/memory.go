@@ -1,0 +1,236 @@
+package follow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/ingest/source"
+)
+
+// The buckets.
+const (
+	OrdersBucket = "tributary-sources" // what operators want: <kb>.<name>
+	ItemsBucket  = "tributary-items"   // what owners remember: <kb>.<name>.<document>
+	LeasesBucket = "tributary-leases"  // who owns what now: <kb>.<name>
+)
+
+// Last tokens of the keys of ItemsBucket that are no items.
+const (
+	stateToken = "state"
+	fenceToken = "fence"
+)
+
+// An order is what an operator wants of a source. Only Sources writes it, and
+// the owner deletes it once a removal is done.
+type order struct {
+	tributary.Source
+	Added    time.Time `json:"added"`
+	Paused   bool      `json:"paused,omitempty"`
+	Removing bool      `json:"removing,omitempty"`
+	Purge    bool      `json:"purge,omitempty"` // its documents go too
+	// Each of these is counted up to ask for something, and matched by the
+	// counter of the same name in state once that is done.
+	Sync    uint64 `json:"sync,omitempty"`
+	Full    uint64 `json:"full,omitempty"`
+	Confirm uint64 `json:"confirm,omitempty"`
+
+	rev uint64 // of the bucket
+}
+
+// A state is what following a source came to. Only its owner writes it.
+type state struct {
+	Cursor   json.RawMessage `json:"cursor,omitempty"`
+	Loaded   bool            `json:"loaded,omitempty"` // the first complete listing is published
+	Spec     string          `json:"spec,omitempty"`   // hash of the Source that the items were loaded for
+	Look     time.Time       `json:"look,omitzero"`
+	Success  time.Time       `json:"success,omitzero"`
+	Verified time.Time       `json:"verified,omitzero"`
+	Next     time.Time       `json:"next,omitzero"` // listing
+	Due      time.Time       `json:"due,omitzero"`  // listing or item, whichever is earlier
+	// PerItem says that a listing does not tell whether an item changed, so
+	// that items have schedules of their own.
+	PerItem  bool     `json:"per_item,omitempty"`
+	Rate     rate     `json:"rate,omitzero"`
+	Failures int      `json:"failures,omitempty"`
+	Error    string   `json:"error,omitempty"`
+	Hold     *hold    `json:"hold,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
+
+	Documents int     `json:"documents"`
+	Failing   int     `json:"failing,omitempty"`
+	P50       float64 `json:"p50,omitempty"` // seconds from change to commit
+	P99       float64 `json:"p99,omitempty"`
+
+	Sync    uint64 `json:"sync,omitempty"`
+	Full    uint64 `json:"full,omitempty"`
+	Confirm uint64 `json:"confirm,omitempty"`
+}
+
+// A hold says why deletions wait for a person.
+type hold struct {
+	Reason string `json:"reason"`
+	Held   int    `json:"held"` // documents that they would delete
+}
+
+// An item is what is remembered of a document of a source.
+type item struct {
+	// Listed is the item as it was last listed, without content.
+	Listed source.Item  `json:"listed"`
+	Known  source.Known `json:"known,omitzero"`
+	// URI under which it was published; "" if it never was.
+	URI string `json:"uri,omitempty"`
+	// Sum covers content and attributes as published.
+	Sum      string    `json:"sum,omitempty"`
+	Version  uint64    `json:"version,omitempty"` // of the last receipt
+	Verified time.Time `json:"verified,omitzero"` // when the item itself was confirmed
+	Next     time.Time `json:"next,omitzero"`     // when it is loaded by itself; zero: with its listing only
+	Rate     rate      `json:"rate,omitzero"`
+	Missing  time.Time `json:"missing,omitzero"` // since when listings lack it
+	Gone     bool      `json:"gone,omitempty"`   // loading said so; its deletion is due
+	Failures int       `json:"failures,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	Refused  bool      `json:"refused,omitempty"` // it will fail until it changes
+}
+
+// failing reports whether the item waits for another attempt.
+func (it *item) failing() bool { return it.Failures > 0 && !it.Refused }
+
+// A Store holds the buckets.
+type Store struct {
+	js     jetstream.JetStream
+	orders jetstream.KeyValue
+	items  jetstream.KeyValue
+	leases jetstream.KeyValue
+}
+
+// OpenStore opens the buckets, creating them with this many replicas (at least
+// 1) where they do not exist.
+func OpenStore(ctx context.Context, js jetstream.JetStream, replicas int) (*Store, error) {
+	s := &Store{js: js}
+	for _, b := range []struct {
+		kv  *jetstream.KeyValue
+		cfg jetstream.KeyValueConfig
+	}{
+		{&s.orders, jetstream.KeyValueConfig{Bucket: OrdersBucket, Description: "sources that are followed"}},
+		{&s.items, jetstream.KeyValueConfig{Bucket: ItemsBucket, Description: "what is remembered of the items of sources", Compression: true}},
+		// In memory: after a restart of the server the leases are gone, and a
+		// source is taken over with a new fence.
+		{&s.leases, jetstream.KeyValueConfig{Bucket: LeasesBucket, Description: "which worker follows which source", Storage: jetstream.MemoryStorage}},
+	} {
+		b.cfg.History, b.cfg.Replicas, b.cfg.LimitMarkerTTL = 1, max(replicas, 1), markerTTL
+		kv, err := js.CreateOrUpdateKeyValue(ctx, b.cfg)
+		if err != nil {
+			return nil, fmt.Errorf("open bucket %s: %w", b.cfg.Bucket, err)
+		}
+		*b.kv = kv
+	}
+	return s, nil
+}
+
+// markerTTL is how long the marker of a deleted key stays for watchers.
+const markerTTL = 10 * time.Minute
+
+func sourceKey(kb, name string) string { return kb + "." + name }
+
+// order returns the order of a source; a CodeNotFound error if there is none.
+func (s *Store) order(ctx context.Context, kb, name string) (order, error) {
+	var o order
+	if err := tributary.CheckKB(kb); err != nil {
+		return o, tributary.Errorf(tributary.CodeInvalid, "%w", err)
+	}
+	if err := tributary.CheckKB(name); err != nil {
+		return o, tributary.Errorf(tributary.CodeInvalid, "source %q: not the name of a source", name)
+	}
+	entry, err := s.orders.Get(ctx, sourceKey(kb, name))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return o, tributary.Errorf(tributary.CodeNotFound, "source %q: no such source in knowledge base %s", name, kb)
+	}
+	if err != nil {
+		return o, fmt.Errorf("source %q: %w", name, err)
+	}
+	o.rev = entry.Revision()
+	return o, decode(entry, &o)
+}
+
+// state returns the state of a source, the zero one if there is none.
+func (s *Store) state(ctx context.Context, kb, name string) (state, error) {
+	var st state
+	entry, err := s.items.Get(ctx, sourceKey(kb, name)+"."+stateToken)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return st, nil
+	}
+	if err != nil {
+		return st, fmt.Errorf("state of source %q: %w", name, err)
+	}
+	return st, decode(entry, &st)
+}
+
+// remembered returns all items of a source, by the URI of their listing.
+func (s *Store) remembered(ctx context.Context, kb, name string) (map[string]*item, error) {
+	items := map[string]*item{}
+	err := each(ctx, s.items, sourceKey(kb, name)+".*", func(entry jetstream.KeyValueEntry) error {
+		if token := lastToken(entry.Key()); token == stateToken || token == fenceToken {
+			return nil
+		}
+		it := &item{}
+		if err := decode(entry, it); err != nil {
+			return err
+		}
+		items[it.Listed.URI] = it
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("items of source %q: %w", name, err)
+	}
+	return items, nil
+}
+
+// owner returns the worker that holds the lease of a source, "" if none does.
+func (s *Store) owner(ctx context.Context, kb, name string) string {
+	entry, err := s.leases.Get(ctx, sourceKey(kb, name))
+	if err != nil {
+		return ""
+	}
+	return string(entry.Value())
+}
+
+func lastToken(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
+
+func decode(entry jetstream.KeyValueEntry, v any) error {
+	if err := json.Unmarshal(entry.Value(), v); err != nil {
+		return fmt.Errorf("decode %s: %w", entry.Key(), err)
+	}
+	return nil
+}
+
+// each calls fn with every value below filter.
+func each(ctx context.Context, kv jetstream.KeyValue, filter string, fn func(jetstream.KeyValueEntry) error) error {
+	w, err := kv.Watch(ctx, filter, jetstream.IgnoreDeletes())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case entry, open := <-w.Updates():
+			if !open {
+				return errors.New("the watch ended early")
+			}
+			if entry == nil { // all that existed has been sent
+				return nil
+			}
+			if err := fn(entry); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package follow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/ingest/source"
+)
+
+// errRemoved ends the following of a source that is no more.
+var errRemoved = errors.New("the source was removed")
+
+// An owner follows one source for as long as its fences hold. One goroutine
+// runs it; mu is for the loads that a look runs at the same time.
+type owner struct {
+	*Runner
+	kb, name string
+	log      *slog.Logger
+	pen      *pen
+	follower source.Follower
+	order    order
+
+	mu    sync.Mutex
+	state state
+	items map[string]*item // by the URI of the listing
+}
+
+// newOwner takes a source over: fences first, then it reads what is wanted and
+// what is remembered. It returns errRemoved if the source is no more.
+func (r *Runner) newOwner(ctx context.Context, kb, name string) (*owner, error) {
+	p, err := r.Store.takeOver(ctx, r.Blobs, r.Stage, kb, name, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	own := &owner{Runner: r, kb: kb, name: name, log: r.Log.With("kb", kb, "source", name), pen: p}
+	own.order, err = r.Store.order(ctx, kb, name)
+	if tributary.CodeOf(err) == tributary.CodeNotFound {
+		return nil, errRemoved
+	}
+	if err != nil {
+		return nil, err
+	}
+	if own.state, err = r.Store.state(ctx, kb, name); err != nil {
+		return nil, err
+	}
+	if own.items, err = r.Store.remembered(ctx, kb, name); err != nil {
+		return nil, err
+	}
+	return own, nil
+}
+
+// follow looks at the source when it is due, until ctx ends, another owner has
+// set its fences, or the source is removed.
+func (o *owner) follow(ctx context.Context, orders <-chan order) error {
+	ctx, cancel := context.WithCancel(ctx)
+	changed, stop := make(chan []string, 64), func() {}
+	defer func() { cancel(); stop() }()
+	built := ""
+	for {
+		if o.order.Removing {
+			return o.remove(ctx)
+		}
+		if spec := specOf(o.order.Source); spec != built {
+			stop()
+			stop = o.build(ctx, changed)
+			built = spec
+		}
+		err := o.next(ctx, orders, changed)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// build makes the follower of the source as it is described now, and listens
+// to it if it can hear of changes. The caller calls stop once.
+func (o *owner) build(ctx context.Context, changed chan<- []string) (stop func()) {
+	f, err := o.New(o.order.Source)
+	if err != nil {
+		f = broken{tributary.Reject(err)}
+	}
+	o.follower = f
+	w, ok := f.(source.Watcher)
+	if !ok {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := guard(func() error {
+			return w.Watch(ctx, func(uris ...string) {
+				select {
+				case changed <- uris:
+				case <-ctx.Done():
+				}
+			})
+		})
+		if err != nil && ctx.Err() == nil {
+			o.log.WarnContext(ctx, "changes are not heard of any more, only found by looking", "error", err)
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// next waits for the next thing to do, and does it. It returns an error only
+// if the source cannot be followed by this owner any more.
+func (o *owner) next(ctx context.Context, orders <-chan order, changed <-chan []string) error {
+	due, ok := o.due()
+	var timer <-chan time.Time
+	if ok {
+		timer = o.Clock.After(due.Sub(o.Clock.Now()))
+	}
+	if o.order.Paused {
+		changed = nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case next, open := <-orders:
+		if !open {
+			return errRemoved
+		}
+		o.order = next
+		return nil
+	case uris := <-changed:
+		return o.hear(ctx, append(uris, waiting(changed)...), len(uris) == 0)
+	case <-timer:
+		return o.look(ctx)
+	}
+}
+
+// waiting takes what a channel holds already.
+func waiting(changed <-chan []string) []string {
+	var all []string
+	for {
+		select {
+		case uris := <-changed:
+			all = append(all, uris...)
+		default:
+			return all
+		}
+	}
+}
+
+// due returns when to look next; false means not before the order changes.
+func (o *owner) due() (time.Time, bool) {
+	now := o.Clock.Now()
+	switch {
+	case o.order.Paused:
+		return now, false
+	case o.order.Sync > o.state.Sync:
+		return now, true
+	case o.state.Failures > 0:
+		return o.state.Next, true
+	case o.asked():
+		return now, true
+	}
+	return o.earliest(), true
+}
+
+// asked reports whether something else than the time asks for a listing.
+func (o *owner) asked() bool {
+	return o.order.Sync > o.state.Sync || o.order.Full > o.state.Full || o.order.Confirm > o.state.Confirm ||
+		o.state.Spec != specOf(o.order.Source)
+}
+
+// earliest is when the listing or an item is due.
+func (o *owner) earliest() time.Time {
+	due := o.state.Next
+	for _, it := range o.items {
+		if !it.Next.IsZero() && it.Next.Before(due) {
+			due = it.Next
+		}
+	}
+	return due
+}
+
+// remove deletes the documents, if that was asked for, and then what is
+// remembered. A worker that takes over in between goes on with the rest.
+func (o *owner) remove(ctx context.Context) error {
+	for uri, it := range o.items {
+		if o.order.Purge && it.URI != "" {
+			if err := o.publishDelete(ctx, it.URI, tributary.LaneBulk); err != nil {
+				return err
+			}
+		}
+		if err := o.pen.forget(ctx, o.token(it)); err != nil {
+			return err
+		}
+		if err := o.step("removed an item"); err != nil {
+			return err
+		}
+		delete(o.items, uri)
+	}
+	if err := o.pen.forget(ctx, stateToken); err != nil {
+		return err
+	}
+	if err := o.Store.orders.Delete(ctx, sourceKey(o.kb, o.name), jetstream.LastRevision(o.order.rev)); err != nil {
+		return fmt.Errorf("forget source %q: %w", o.name, err)
+	}
+	return errRemoved
+}
+
+func (o *owner) publishDelete(ctx context.Context, uri string, lane tributary.Lane) error {
+	_, err := o.pen.request(ctx, tributary.Request{Head: o.head(uri, lane), Op: tributary.OpDelete})
+	if err == nil {
+		o.Metrics.request(o, tributary.OpDelete, 0)
+	}
+	return err
+}
+
+func (o *owner) head(uri string, lane tributary.Lane) tributary.Head {
+	return tributary.Head{KB: o.kb, URI: uri, Document: tributary.DocumentID(o.kb, uri), Lane: lane}
+}
+
+// token is the last part of an item's key.
+func (o *owner) token(it *item) string { return tributary.DocumentID(o.kb, it.Listed.URI) }
+
+// step is where a test may end an owner as a crash would.
+func (o *owner) step(what string) error {
+	if o.crash == nil {
+		return nil
+	}
+	return o.crash(what)
+}
+
+// specOf tells two descriptions of a source apart.
+func specOf(s tributary.Source) string {
+	data, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("follow: description of a source: %v", err)) // strings, numbers and maps of them always marshal
+	}
+	return tributary.Hash(data)
+}
+
+// broken is the follower of a source that cannot be followed as described.
+type broken struct{ err error }
+
+func (b broken) List(context.Context, json.RawMessage, func(source.Item) error) (source.Listing, error) {
+	return source.Listing{}, b.err
+}
+
+func (b broken) Load(context.Context, source.Item, source.Known) (source.Loaded, error) {
+	return source.Loaded{}, b.err
+}
+
+// guard turns a panic into an error: it costs one look, not the process.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,167 @@
+package follow
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/tributary-kb/tributary"
+)
+
+// runs starts a worker on a bed with the system's clock.
+func (b *bed) runs(id string) (stop func()) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(b.Context())
+	r := &Runner{Config: Config{LeaseTTL: time.Second}, Store: b.memory, NC: b.runner.NC, Blobs: b.store.Blobs,
+		Stage: b.runner.Stage, ID: id, Log: b.runner.Log, New: b.runner.New, Metrics: b.runner.Metrics}
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stop = func() {
+		cancel()
+		if err, open := <-done; open && err != nil {
+			b.Error(err)
+		}
+		close(done)
+	}
+	return stop
+}
+
+// awaitState waits until what is remembered of the source is as wanted.
+func (b *bed) awaitState(want func(state) bool) {
+	b.Helper()
+	w, err := b.memory.items.Watch(b.Context(), "kb.docs."+stateToken, jetstream.IgnoreDeletes())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = w.Stop() }()
+	for entry := range w.Updates() {
+		var st state
+		if entry == nil {
+			continue
+		}
+		if err := decode(entry, &st); err != nil {
+			b.Fatal(err)
+		}
+		if want(st) {
+			return
+		}
+	}
+}
+
+func TestARunnerFollowsWhatIsAddedAndForgetsWhatIsRemoved(t *testing.T) {
+	b := newBed(t, newScript(uris(3)...))
+	stop := b.runs("worker-1")
+	defer stop()
+	st, err := b.sources.Sync(t.Context(), "kb", "docs", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.State != tributary.SourceActive || st.Documents != 3 || st.Owner != "worker-1" {
+		t.Errorf("status %+v", st)
+	}
+	b.wantIndex()
+	w, err := b.memory.orders.Watch(t.Context(), "kb.docs", jetstream.UpdatesOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.sources.Remove(t.Context(), "kb", "docs", true); err != nil {
+		t.Fatal(err)
+	}
+	for entry := range w.Updates() {
+		if entry.Operation() != jetstream.KeyValuePut {
+			break
+		}
+	}
+	if got := b.index(); len(got) != 0 {
+		t.Errorf("%d documents are left", len(got))
+	}
+	if _, err := b.sources.Get(t.Context(), "kb", "docs"); tributary.CodeOf(err) != tributary.CodeNotFound {
+		t.Errorf("the source is there: %v", err)
+	}
+}
+
+// A worker that dies leaves a lease that runs out.
+func TestASourceOfADeadWorkerIsTakenOver(t *testing.T) {
+	b := newBed(t, newScript(uris(3)...))
+	if _, err := b.memory.acquire(t.Context(), "kb.docs", "dead", 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	stop := b.runs("worker-2")
+	defer stop()
+	b.awaitState(func(s state) bool { return s.Loaded })
+	b.wantIndex()
+	if got := b.status().Owner; got != "worker-2" {
+		t.Errorf("owner %q", got)
+	}
+}
+
+func TestALeaseIsHeldByOneAndGivenBack(t *testing.T) {
+	b := newBed(t, newScript())
+	l, err := b.memory.acquire(t.Context(), "kb.docs", "a", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.memory.acquire(t.Context(), "kb.docs", "b", time.Minute); err == nil {
+		t.Error("two hold the lease")
+	}
+	if err := l.renew(t.Context()); err != nil {
+		t.Error(err)
+	}
+	l.release(t.Context())
+	if err := b.memory.free(t.Context(), "kb.docs"); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.memory.acquire(t.Context(), "kb.docs", "b", time.Minute); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPausedSourceIsNotLookedAt(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	if _, err := b.sources.Pause(t.Context(), "kb", "docs"); err != nil {
+		t.Fatal(err)
+	}
+	o := b.owner()
+	if _, due := o.due(); due {
+		t.Error("a paused source is due")
+	}
+	if _, err := b.sources.Sync(t.Context(), "kb", "docs", false); tributary.CodeOf(err) != tributary.CodeInvalid {
+		t.Errorf("sync of a paused source: %v", err)
+	}
+	if st, err := b.sources.Resume(t.Context(), "kb", "docs"); err != nil || st.State != tributary.SourceActive {
+		t.Errorf("state %s, %v", st.State, err)
+	}
+}
+
+func TestTheSameAgainChangesNothing(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	before, err := b.memory.order(t.Context(), "kb", "docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.add(before.Source)
+	after, err := b.memory.order(t.Context(), "kb", "docs")
+	if err != nil || after.rev != before.rev {
+		t.Errorf("revision %d after %d, %v", after.rev, before.rev, err)
+	}
+}
+
+func TestFencesAreNobodysWork(t *testing.T) {
+	b := newBed(t, newScript())
+	b.owner()
+	pending, err := b.store.Pending(t.Context(), "")
+	if err != nil || len(pending) != 0 {
+		t.Errorf("%d documents pending, %v", len(pending), err)
+	}
+	for _, lane := range tributary.Lanes {
+		c, err := b.js.Consumer(t.Context(), "tributary-ingest", "ingest-"+string(lane))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := c.CachedInfo().NumPending; n != 0 {
+			t.Errorf("%d messages wait in lane %s", n, lane)
+		}
+	}
+}
