@@ -17,7 +17,6 @@ import (
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/ingest/source"
-	"github.com/tributary-kb/tributary/internal/pipeline"
 	"github.com/tributary-kb/tributary/internal/stage"
 	"github.com/tributary-kb/tributary/internal/testenv"
 )
@@ -128,7 +127,7 @@ func (c *fakeClock) advance(d time.Duration) {
 type bed struct {
 	*testing.T
 	js      jetstream.JetStream
-	store   *pipeline.Store
+	blobs   jetstream.ObjectStore
 	memory  *Store
 	sources Sources
 	clock   *fakeClock
@@ -143,23 +142,42 @@ func newBed(t *testing.T, s *script) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := pipeline.Ensure(t.Context(), js, pipeline.StoreConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	blobs := ensureRequests(t, js)
 	memory, err := OpenStore(t.Context(), js, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{T: t, js: js, store: store, memory: memory, sources: Sources{memory}, script: s,
+	b := &bed{T: t, js: js, blobs: blobs, memory: memory, sources: Sources{memory}, script: s,
 		clock: &fakeClock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}}
-	b.runner = &Runner{Store: memory, NC: nc, Blobs: store.Blobs, Stage: pipeline.Ingest, ID: "a", Log: slog.New(slog.DiscardHandler),
+	b.runner = &Runner{Store: memory, NC: nc, Blobs: blobs, Stage: "ingest", ID: "a", Log: slog.New(slog.DiscardHandler),
 		New:     func(tributary.Source) (source.Follower, error) { return s, nil },
 		Metrics: NewMetrics(prometheus.NewRegistry()), Clock: b.clock}
 	b.runner.SetDefaults()
 	b.runner.latency = &latencies{expected: map[string]expectation{}, samples: map[*owner][]float64{}, observe: func(*owner, float64) {}}
 	b.add(tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs"})
 	return b
+}
+
+// ensureRequests makes the request stream as the topology does.
+func ensureRequests(t *testing.T, js jetstream.JetStream) jetstream.ObjectStore {
+	t.Helper()
+	s, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "tributary-ingest", Subjects: []string{stage.Filter("ingest")},
+		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lane := range tributary.Lanes {
+		_, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: stage.ConsumerName("ingest", lane),
+			AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: stage.LaneFilter("ingest", lane)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	blobs, err := js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "blobs"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return blobs
 }
 
 func (b *bed) add(s tributary.Source) {
@@ -203,7 +221,7 @@ func (b *bed) tryLook(o *owner) error {
 // that no worker has taken.
 func (b *bed) requests() map[string]tributary.Request {
 	b.Helper()
-	stream, err := b.js.Stream(b.Context(), pipeline.StreamName(pipeline.Ingest))
+	stream, err := b.js.Stream(b.Context(), "tributary-ingest")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -221,7 +239,7 @@ func (b *bed) requests() map[string]tributary.Request {
 			continue
 		}
 		var req tributary.Request
-		if err := stage.Decode(b.Context(), b.store.Blobs, msg.Header, msg.Data, &req); err != nil {
+		if err := stage.Decode(b.Context(), b.blobs, msg.Header, msg.Data, &req); err != nil {
 			b.Fatal(err)
 		}
 		req.Accept(msg.Sequence, msg.Time)

@@ -14,7 +14,7 @@ import (
 func (b *bed) runs(id string) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
-	r := &Runner{Config: Config{LeaseTTL: time.Second}, Store: b.memory, NC: b.runner.NC, Blobs: b.store.Blobs,
+	r := &Runner{Config: Config{LeaseTTL: time.Second}, Store: b.memory, NC: b.runner.NC, Blobs: b.blobs,
 		Stage: b.runner.Stage, ID: id, Log: b.runner.Log, New: b.runner.New, Metrics: b.runner.Metrics}
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -151,10 +151,6 @@ func TestTheSameAgainChangesNothing(t *testing.T) {
 func TestFencesAreNobodysWork(t *testing.T) {
 	b := newBed(t, newScript())
 	b.owner()
-	pending, err := b.store.Pending(t.Context(), "")
-	if err != nil || len(pending) != 0 {
-		t.Errorf("%d documents pending, %v", len(pending), err)
-	}
 	for _, lane := range tributary.Lanes {
 		c, err := b.js.Consumer(t.Context(), "tributary-ingest", "ingest-"+string(lane))
 		if err != nil {
