@@ -73,7 +73,7 @@ func TestNothingIsSentWithoutTheBudget(t *testing.T) {
 // document's fault.
 func TestADeadlineIsNoDocumentsFault(t *testing.T) {
 	s := newServer(t)
-	s.answers = append(s.answers, func(w http.ResponseWriter) { w.WriteHeader(503) })
+	s.answers = append(s.answers, status(http.StatusServiceUnavailable, ""))
 	m, _ := s.model(t, Config{})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	m.pause = func(ctx context.Context, _ time.Duration) error {
