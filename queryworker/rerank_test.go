@@ -181,14 +181,16 @@ func TestAModelPutsPassagesInOrder(t *testing.T) {
 
 func TestRerankerConfig(t *testing.T) {
 	for want, c := range map[string]RerankerConfig{
-		"":                                    {Provider: RerankerTEI, BaseURL: "http://localhost:8080"},
-		`reranker.provider is "best", want`:   {Provider: "best"},
-		"reranker.base_url is empty":          {Provider: RerankerTEI},
-		"reranker.model is empty":             {Provider: RerankerCohere},
-		"reranker.top is 1001, want 1 to 100": {Top: 1001},
-		"reranker.timeout is -1s":             {Timeout: -time.Second},
-		"are both set: set one":               {APIKeyEnv: "A", APIKeyFile: "b"},
-		"generator.provider names no model":   {Provider: RerankerGenerator},
+		"":                                     {Provider: RerankerTEI, BaseURL: "http://localhost:8080"},
+		`reranker.provider is "best", want`:    {Provider: "best"},
+		"reranker.base_url is empty":           {Provider: RerankerTEI},
+		"reranker.model and reranker.model_d":  {Provider: RerankerLocal},
+		"reranker.provider is local, which is": {Provider: RerankerLocal, Model: "owner/model"},
+		"reranker.model is empty":              {Provider: RerankerCohere},
+		"reranker.top is 1001, want 1 to 100":  {Top: 1001},
+		"reranker.timeout is -1s":              {Timeout: -time.Second},
+		"are both set: set one":                {APIKeyEnv: "A", APIKeyFile: "b"},
+		"generator.provider names no model":    {Provider: RerankerGenerator},
 		"the environment variable NO_SUCH_KEY that reranker.api_key_env names is empty": {Provider: RerankerJina, Model: "m", APIKeyEnv: "NO_SUCH_KEY"},
 	} {
 		r, err := c.New(&Extractive{})

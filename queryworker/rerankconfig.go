@@ -15,24 +15,29 @@ const (
 	RerankerVoyage    = "voyage"
 	RerankerTEI       = "tei"
 	RerankerGenerator = "generator"
+	RerankerLocal     = "local"
 )
 
 // RerankerConfig says what scores the best candidates of a search anew.
 type RerankerConfig struct {
 	// Provider is "none" (the default), "cohere", "jina", "voyage", "tei" (a
 	// cross-encoder behind their endpoint), or "generator" (the model that
-	// writes the answers puts the passages in order: one call per search).
+	// writes the answers puts the passages in order: one call per search), or
+	// "local" (a cross-encoder in this process, which the program builds).
 	Provider string `yaml:"provider"`
 	// BaseURL of the server, without the endpoint's path. "" is the provider's
 	// own; tei has none.
 	BaseURL string `yaml:"base_url"`
 	Model   string `yaml:"model"` // not for tei and generator, which have theirs
+	// ModelDir is the folder of a local model. "" downloads Model by its name,
+	// "owner/name".
+	ModelDir string `yaml:"model_dir"`
 	// APIKeyFile is a file that holds the key, APIKeyEnv an environment
 	// variable that does; at most one is set. Neither: no key is sent.
 	APIKeyFile string `yaml:"api_key_file"`
 	APIKeyEnv  string `yaml:"api_key_env"`
 	// Top is how many candidates are scored, 1 to 1000. 0 means 50, and 20 for
-	// generator. A search for more hits scores as many as it returns.
+	// generator and local. A search for more hits scores as many as it returns.
 	Top int `yaml:"top"`
 	// Timeout of the whole reranking; after it the hits come as they are. 0
 	// means 10s.
@@ -49,7 +54,7 @@ func (c *RerankerConfig) SetDefaults() {
 	}
 	if c.Top == 0 {
 		c.Top = defaultRerankTop
-		if c.Provider == RerankerGenerator {
+		if c.Provider == RerankerGenerator || c.Provider == RerankerLocal {
 			c.Top = 20
 		}
 	}
@@ -68,9 +73,13 @@ func (c RerankerConfig) Validate() error {
 		if c.Model == "" && c.Provider != RerankerTEI {
 			errs = append(errs, errors.New("reranker.model is empty: name the model that the server shall use"))
 		}
+	case c.Provider == RerankerLocal:
+		if c.Model == "" && c.ModelDir == "" {
+			errs = append(errs, errors.New("reranker.model and reranker.model_dir are empty: name a model or its folder"))
+		}
 	case c.Provider != "" && c.Provider != RerankerNone && c.Provider != RerankerGenerator:
-		errs = append(errs, fmt.Errorf("reranker.provider is %q, want %q, %q, %q, %q, %q or %q", c.Provider,
-			RerankerNone, RerankerCohere, RerankerJina, RerankerVoyage, RerankerTEI, RerankerGenerator))
+		errs = append(errs, fmt.Errorf("reranker.provider is %q, want %q, %q, %q, %q, %q, %q or %q", c.Provider,
+			RerankerNone, RerankerCohere, RerankerJina, RerankerVoyage, RerankerTEI, RerankerGenerator, RerankerLocal))
 	}
 	if c.APIKeyFile != "" && c.APIKeyEnv != "" {
 		errs = append(errs, errors.New("reranker.api_key_file and reranker.api_key_env are both set: set one"))
@@ -93,6 +102,9 @@ func (c RerankerConfig) New(generator Generator) (Reranker, error) {
 	}
 	if c.Provider == RerankerNone {
 		return nil, nil //nolint:nilnil // none is a choice
+	}
+	if c.Provider == RerankerLocal {
+		return nil, errors.New("reranker.provider is local, which is not built here")
 	}
 	if c.Provider == RerankerGenerator {
 		chat, ok := generator.(*Chat)

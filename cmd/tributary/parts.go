@@ -280,7 +280,7 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	reranker, err := p.cfg.Query.Reranker.New(generator)
+	reranker, err := openReranker(ctx, p.log, p.cfg.Query.Reranker, generator)
 	if err != nil {
 		return nil, err
 	}

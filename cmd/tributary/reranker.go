@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/tributary-kb/tributary/embedder/local"
+	"github.com/tributary-kb/tributary/queryworker"
+)
+
+// openReranker builds the configured reranker, nil for none. A local one is
+// downloaded if it is not there.
+func openReranker(ctx context.Context, log *slog.Logger, c queryworker.RerankerConfig, generator queryworker.Generator) (queryworker.Reranker, error) {
+	if c.Provider != queryworker.RerankerLocal {
+		return c.New(generator)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	dir := c.ModelDir
+	if dir == "" {
+		var err error
+		if dir, err = local.Obtain(ctx, local.ObtainConfig{Name: c.Model, Progress: sayStages(log)}); err != nil {
+			return nil, fmt.Errorf("reranker.model (reranker.model_dir takes a folder instead): %w", err)
+		}
+	}
+	model, err := local.OpenCrossEncoder(dir)
+	if err != nil {
+		return nil, fmt.Errorf("reranker.model_dir: %w", err)
+	}
+	c.SetDefaults()
+	return localReranker{model: model, timeout: c.Timeout}, nil
+}
+
+// A localReranker is a cross-encoder in this process.
+type localReranker struct {
+	model   *local.CrossEncoder
+	timeout time.Duration
+}
+
+// Name implements queryworker.Reranker.
+func (r localReranker) Name() string { return queryworker.RerankerLocal + ":" + r.model.Revision() }
+
+// Rerank implements queryworker.Reranker.
+func (r localReranker) Rerank(ctx context.Context, query string, texts []string) ([]float64, error) {
+	within, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	scores, err := r.model.Rerank(within, query, texts)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("%d texts took more than %s (reranker.timeout; reranker.top bounds how many there are)", len(texts), r.timeout)
+	}
+	return scores, err
+}
