@@ -275,13 +275,22 @@ func (f *Fetcher) explain(uri string, err error, opts FetchOptions) error {
 		return tributary.Rejectf("fetch %q: %w than the limit of %d (ingest.fetch.max_redirects)", uri, ErrRedirects, max(opts.MaxRedirects, 0))
 	case errors.Is(err, errTooLarge):
 		return tributary.Rejectf("fetch %q: more bytes than the limit of %d (%s)", uri, opts.MaxBytes, f.byteLimit(opts))
-	case errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork):
-		return tributary.Rejectf("fetch %q: %w; name the host in ingest.fetch.allow_hosts or its network in ingest.fetch.allow_networks to allow it",
-			uri, errPrivate)
-	case errors.Is(err, errOddHost):
-		return tributary.Rejectf("fetch %q: %w; name the host in ingest.fetch.allow_hosts to allow it as it is", uri, errOddHost)
+	}
+	if refused := refusal(err); refused != nil {
+		return tributary.Rejectf("fetch %q: %w", uri, refused)
 	}
 	return fmt.Errorf("fetch %q: %w", uri, err)
+}
+
+// refusal says how to allow what the dialer refused, nil if err is not that.
+func refusal(err error) error {
+	switch {
+	case errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork):
+		return fmt.Errorf("%w; name the host in ingest.fetch.allow_hosts or its network in ingest.fetch.allow_networks to allow it", errPrivate)
+	case errors.Is(err, errOddHost):
+		return fmt.Errorf("%w; name the host in ingest.fetch.allow_hosts to allow it as it is", errOddHost)
+	}
+	return nil
 }
 
 // byteLimit says where the limit of opts is from.

@@ -55,4 +55,5 @@ func New(s tributary.Source, env Env) (Follower, error) {
 // kinds has a line for each kind that is looked at.
 var kinds = map[tributary.SourceKind]func(tributary.Source, Env) (Follower, error){
 	tributary.SourceFolder: newFolder,
+	tributary.SourceS3:     newBucket,
 }

@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/ingest"
@@ -41,4 +42,9 @@ func covers(rules *ingest.Rules, path string) bool {
 		}
 	}
 	return rules.Ignores(path, false)
+}
+
+// hidden reports whether a file or directory of path is a hidden one.
+func hidden(path string) bool {
+	return strings.HasPrefix(path, ".") || strings.Contains(path, "/.")
 }
