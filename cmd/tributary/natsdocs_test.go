@@ -42,7 +42,7 @@ func TestDocumentationSiteFollowedThroughItsHistory(t *testing.T) {
 	var before *treeState
 	for i, point := range history.points {
 		files := history.checkout(t, point)
-		got := follow(t, s, work, before, files, history.dir)
+		got := followVersions(t, s, work, before, files, history.dir)
 		fresh := rebuild(t, s, fmt.Sprintf("%s-%d", s.kb[:40], i), history.dir)
 		if diff := cmp.Diff(fresh.documents, got.documents); diff != "" {
 			t.Fatalf("%s: followed and built afresh differ (-afresh +followed)\n%s", point.label, diff)
@@ -62,7 +62,7 @@ func TestDocumentationSiteFollowedThroughItsHistory(t *testing.T) {
 		before = got
 	}
 
-	again := follow(t, s, work, before, before.files, history.dir)
+	again := followVersions(t, s, work, before, before.files, history.dir)
 	if again.work.embedded+again.work.batches+again.work.written+again.work.removed > 0 {
 		t.Errorf("to publish the same again cost %+v, want nothing", again.work)
 	}
@@ -148,9 +148,9 @@ func (s *treeState) chunks() int {
 	return n
 }
 
-// follow publishes the tree in dir, removes what it no longer has, and returns
+// followVersions publishes the tree in dir, removes what it no longer has, and returns
 // the state that this leads to.
-func follow(t *testing.T, s *system, work *ledger, before *treeState, files map[string]string, dir string) *treeState {
+func followVersions(t *testing.T, s *system, work *ledger, before *treeState, files map[string]string, dir string) *treeState {
 	t.Helper()
 	work.reset()
 	publishTree(t, s, s.kb, dir)
