@@ -292,3 +292,48 @@ func TestARerankerHasTheLastWordAndItsFailureIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// several are knowledge bases by name, each with an index and a registry.
+type several map[string]*model
+
+func (s several) Candidates(ctx context.Context, name string, q tributary.IndexQuery) ([]tributary.Candidate, error) {
+	m, ok := s[name]
+	if !ok {
+		return nil, tributary.Errorf(tributary.CodeNotFound, "no knowledge base %q", name)
+	}
+	return m.Candidates(ctx, kb, q)
+}
+
+func (s several) Objects(ctx context.Context, name string, ids []string) ([]tributary.Object, error) {
+	return s[name].Objects(ctx, kb, ids)
+}
+
+func (s several) Record(ctx context.Context, name, document string) (tributary.Record, error) {
+	return s[name].Record(ctx, kb, document)
+}
+
+func (s several) Await(ctx context.Context, name string, at tributary.At) (tributary.Record, error) {
+	return s[name].Await(ctx, kb, at)
+}
+
+func TestSeveralKnowledgeBasesAreRankedTogether(t *testing.T) {
+	all := several{"red": newModel(), "blue": newModel(), kb: newModel()}
+	all["red"].put("a.md", 1, "apple pear", "nothing")
+	all["blue"].put("b.md", 1, "apple pear plum", "apple, neighbour")
+	all[kb].put("c.md", 1, "apple pear plum of the one that is not asked")
+	w := &Worker{Searcher: all, Records: all}
+	req := tributary.SearchRequest{Query: "apple pear plum", K: 2, SearchOptions: tributary.SearchOptions{
+		KBs: []string{"red", "blue", "red"}, Expand: &tributary.Expand{After: 1},
+	}}
+	var got []string
+	for _, h := range searchFor(t, w, req).Hits {
+		got = append(got, h.KB+": "+h.Text)
+	}
+	want := []string{"blue: apple pear plum\n\napple, neighbour", "red: apple pear\n\nnothing"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("hits (-want +got):\n%s", diff)
+	}
+	req.KBs = append(req.KBs, "green")
+	_, err := w.Search(t.Context(), kb, req)
+	checkError(t, err, tributary.CodeNotFound, `"green"`)
+}

@@ -36,7 +36,7 @@ type Config struct {
 	Ingest   ingest.Config   `yaml:"ingest"`
 	Chunker  chunker.Config  `yaml:"chunker"`
 	Embedder embedder.Config `yaml:"embedder"`
-	// Query holds the sections search and generator.
+	// Query holds the sections search, ask, generator and reranker.
 	Query   queryworker.Config `yaml:",inline"`
 	Stages  Stages             `yaml:"stages"`
 	Gateway Gateway            `yaml:"gateway"`
