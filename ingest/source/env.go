@@ -15,6 +15,9 @@ type Env struct {
 	Ingest ingest.Config // limits, and how http and https are fetched
 	Gate   Gate          // nil lets every request pass
 	Log    *slog.Logger  // nil logs nothing
+	// Web is what the followers of a process share to look at the web, made of
+	// the same Ingest and Gate. nil makes one for this follower alone.
+	Web *Web
 	// Dir is where a follower keeps copies that it can make again, such as the
 	// clone of a repository. It belongs to this source alone. "" allows none.
 	Dir string
@@ -54,6 +57,10 @@ func New(s tributary.Source, env Env) (Follower, error) {
 
 // kinds has a line for each kind that is looked at.
 var kinds = map[tributary.SourceKind]func(tributary.Source, Env) (Follower, error){
-	tributary.SourceFolder: newFolder,
-	tributary.SourceS3:     newBucket,
+	tributary.SourceFolder:  newFolder,
+	tributary.SourceFeed:    newFeed,
+	tributary.SourceSitemap: newSitemap,
+	tributary.SourceSite:    newSite,
+	tributary.SourcePage:    newPage,
+	tributary.SourceS3:      newBucket,
 }

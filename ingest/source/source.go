@@ -99,6 +99,7 @@ const (
 	Changed   Verdict = iota // the content is in Loaded
 	Unchanged                // the content is what Known says
 	Gone                     // there is no such document (any more)
+	Hidden                   // it asks not to be indexed: nothing to publish, but Links and Known hold
 )
 
 // Loaded is the content of an item, or why there is none.
@@ -113,9 +114,13 @@ type Loaded struct {
 	// Known replaces what was known.
 	Known Known
 	// Links are the items in scope that this one leads to, with their Depth.
+	// There are none where the item is Unchanged and was not read again: they
+	// are then what they were.
 	Links []Item
 	// Fresh is for how long the server says that asking again is useless.
 	Fresh time.Duration
 	// Modified is when the content changed, as far as the server says.
 	Modified time.Time
+	// Notes are for a person: which links were left out, and why.
+	Notes []string
 }
