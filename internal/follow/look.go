@@ -34,7 +34,8 @@ type look struct {
 	confirm bool // deletions that were held may happen
 
 	listing source.Listing
-	listed  bool // the listing was read
+	tried   bool // the listing was asked for
+	listed  bool // and read
 	stay    bool // the cursor must not move: something has to be listed again
 	changes int  // under owner.mu
 }
@@ -107,6 +108,7 @@ func (l *look) lookAt(ctx context.Context, looker source.Looker, uris []string) 
 
 // list reads the listing and acts on it.
 func (l *look) list(ctx context.Context) error {
+	l.tried = true
 	items, err := l.read(ctx)
 	if err != nil {
 		return err
@@ -347,7 +349,10 @@ func (l *look) settle(ctx context.Context, err error) error {
 	now := l.Clock.Now()
 	floor, ceiling := l.asked.Options.Interval(l.MinInterval, l.MaxInterval)
 	previous := s.Look
-	s.Look, s.Sync = now, l.asked.Sync
+	s.Look = now
+	if l.tried { // a look at a few items is not what a sync asks for
+		s.Sync = l.asked.Sync
+	}
 	l.Metrics.look(l, err)
 	if err != nil {
 		l.log.WarnContext(ctx, "look at the source", "error", err)

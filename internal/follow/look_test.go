@@ -344,3 +344,23 @@ func TestBackoffGrowsToItsCeiling(t *testing.T) {
 		t.Errorf("hundredth %v", d)
 	}
 }
+
+func TestASyncWaitsForAListingNotForAChangeThatIsHeardOf(t *testing.T) {
+	b := newBed(t, newScript(uris(6)...))
+	o := b.owner()
+	b.look(o)
+	o.order.Sync++
+	b.script.docs["test:01"] = "second"
+	if err := o.hear(t.Context(), []string{"test:01"}, false); err != nil {
+		t.Fatal(err)
+	}
+	if o.state.Sync == o.order.Sync {
+		t.Error("the sync counts as done")
+	}
+	if err := o.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if o.state.Sync != o.order.Sync {
+		t.Error("the listing does not count as the sync")
+	}
+}
