@@ -63,4 +63,5 @@ var kinds = map[tributary.SourceKind]func(tributary.Source, Env) (Follower, erro
 	tributary.SourceSite:    newSite,
 	tributary.SourcePage:    newPage,
 	tributary.SourceS3:      newBucket,
+	tributary.SourceGit:     newRepository,
 }
