@@ -61,6 +61,7 @@ var rules = []rule{
 	{"internal/registry", []string{""}, []string{natsClient}, "manifests and their compare-and-set do not depend on who writes them"},
 	{"internal/budget", []string{"", "embedder"}, []string{natsClient}, "it is one implementation of the budget that embedder declares"},
 	{"internal/conversation", []string{""}, []string{natsClient}, "what was said is kept without knowing who answers"},
+	{"internal/manners", []string{""}, []string{natsClient}, "how a host is treated does not depend on who asks it, and for what"},
 	{"internal/api", []string{"", "internal/stage"}, []string{natsClient}, "the public protocol is served for whatever implements it; a request becomes a stage message"},
 	{"internal/weaviate", []string{"", "internal/analysis"}, []string{weaviateClient, weaviateServer}, "the index is one implementation of what indexer and queryworker declare"},
 	{"internal/flock", nil, nil, "a lock between processes knows nothing of what it guards"},

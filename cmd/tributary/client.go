@@ -12,6 +12,25 @@ type client interface {
 	changer
 	asker
 	inspector
+	follower
+}
+
+// A follower keeps documents in step with where they come from.
+type follower interface {
+	AddSource(context.Context, tributary.SourceAddRequest) (tributary.SourceStatus, error)
+	ShowSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
+	ListSources(ctx context.Context, source func(tributary.SourceStatus) error) error
+	RemoveSource(context.Context, tributary.SourceRemoveRequest) (tributary.SourceStatus, error)
+	// SyncSource returns when the look that it asks for is done.
+	SyncSource(context.Context, tributary.SourceSyncRequest) (tributary.SourceStatus, error)
+	sourceSwitch
+}
+
+// A sourceSwitch changes how a source is followed.
+type sourceSwitch interface {
+	PauseSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
+	ResumeSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
+	ConfirmSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
 }
 
 // A changer publishes changes. A receipt means that one is stored durably.

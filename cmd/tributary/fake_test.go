@@ -173,3 +173,56 @@ func replies[Reply any](f *fakeSystem, name string, each func(Reply) error) erro
 	}
 	return nil
 }
+
+func (f *fakeSystem) source(method string, r any, name string) (tributary.SourceStatus, error) {
+	if err := errors.Join(f.record(method, r), f.refuse(name)); err != nil {
+		return tributary.SourceStatus{}, f.refuse(name)
+	}
+	var found *tributary.SourceStatus
+	err := replies(f, "sources", func(s tributary.SourceStatus) error {
+		if s.Name == name {
+			found = &s
+		}
+		return nil
+	})
+	if err != nil || found == nil {
+		return tributary.SourceStatus{}, errors.Join(err, tributary.Errorf(tributary.CodeNotFound, "source %q: no such source in knowledge base %s", name, f.kb))
+	}
+	return *found, nil
+}
+
+// AddSource answers with the source itself.
+func (f *fakeSystem) AddSource(_ context.Context, r tributary.SourceAddRequest) (tributary.SourceStatus, error) {
+	if err := errors.Join(f.record("source-add", r), f.refuse(r.Name)); err != nil {
+		return tributary.SourceStatus{}, f.refuse(r.Name)
+	}
+	return tributary.SourceStatus{KB: f.kb, Source: r.Source, State: tributary.SourceActive, AgeS: -1}, nil
+}
+
+func (f *fakeSystem) ShowSource(_ context.Context, r tributary.SourceRequest) (tributary.SourceStatus, error) {
+	return f.source("source-show", r, r.Name)
+}
+
+func (f *fakeSystem) ListSources(_ context.Context, source func(tributary.SourceStatus) error) error {
+	return replies(f, "sources", source)
+}
+
+func (f *fakeSystem) PauseSource(_ context.Context, r tributary.SourceRequest) (tributary.SourceStatus, error) {
+	return f.source("source-pause", r, r.Name)
+}
+
+func (f *fakeSystem) ResumeSource(_ context.Context, r tributary.SourceRequest) (tributary.SourceStatus, error) {
+	return f.source("source-resume", r, r.Name)
+}
+
+func (f *fakeSystem) ConfirmSource(_ context.Context, r tributary.SourceRequest) (tributary.SourceStatus, error) {
+	return f.source("source-confirm", r, r.Name)
+}
+
+func (f *fakeSystem) RemoveSource(_ context.Context, r tributary.SourceRemoveRequest) (tributary.SourceStatus, error) {
+	return f.source("source-rm", r, r.Name)
+}
+
+func (f *fakeSystem) SyncSource(_ context.Context, r tributary.SourceSyncRequest) (tributary.SourceStatus, error) {
+	return f.source("source-sync", r, r.Name)
+}

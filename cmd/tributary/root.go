@@ -126,7 +126,7 @@ const (
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		newUp(a), newWorker(a), newGateway(a), newMCP(a), newReindex(a),
-		newAdd(a), newRm(a), newSearch(a), newAsk(a),
+		newAdd(a), newRm(a), newSource(a), newSearch(a), newAsk(a),
 		newLs(a), newShow(a), newStatus(a), newTopology(a), newVerify(a),
 		newEval(a), newConfig(a), newVersion(a),
 	}

@@ -381,3 +381,69 @@ func TestARequestThatMeetsAServiceThatStopsGetsAnAnswer(t *testing.T) {
 	check(t, service.Close(t.Context()))
 	askers.Wait()
 }
+
+func TestSourcesAreManagedByRequests(t *testing.T) {
+	nc := testenv.NATS(t)
+	named := func(verb string) func(context.Context, string, tributary.SourceRequest) (tributary.SourceStatus, error) {
+		return func(_ context.Context, kb string, req tributary.SourceRequest) (tributary.SourceStatus, error) {
+			return tributary.SourceStatus{KB: kb, Source: tributary.Source{Name: req.Name}, Reason: verb}, nil
+		}
+	}
+	service, err := api.ServeSources(nc, config("tributary-source"), api.Sources{
+		Add: func(_ context.Context, kb string, req tributary.SourceAddRequest) (tributary.SourceStatus, error) {
+			return tributary.SourceStatus{KB: kb, Source: req.Source, Reason: "add"}, nil
+		},
+		Show: named("show"), Pause: named("pause"), Resume: named("resume"), Confirm: named("confirm"),
+		Remove: func(ctx context.Context, kb string, req tributary.SourceRemoveRequest) (tributary.SourceStatus, error) {
+			return named(fmt.Sprint("rm ", req.Purge))(ctx, kb, tributary.SourceRequest{Name: req.Name})
+		},
+		Sync: func(ctx context.Context, kb string, req tributary.SourceSyncRequest) (tributary.SourceStatus, error) {
+			return named(fmt.Sprint("sync ", req.Full))(ctx, kb, tributary.SourceRequest{Name: req.Name})
+		},
+		List: func(_ context.Context, kb string, _ tributary.SourceListRequest, send func(tributary.SourceStatus) error) error {
+			return errors.Join(send(tributary.SourceStatus{KB: kb, Source: tributary.Source{Name: "a"}}), send(tributary.SourceStatus{KB: kb, Source: tributary.Source{Name: "b"}}))
+		},
+	})
+	check(t, err)
+	t.Cleanup(func() { check(t, service.Close(t.Context())) })
+	c, ctx, a := api.NewClient(nc, "kb"), t.Context(), tributary.SourceRequest{Name: "a"}
+	folder := tributary.Source{Name: "a", Kind: tributary.SourceFolder, Location: "/srv"}
+	for want, do := range map[string]func() (tributary.SourceStatus, error){
+		"add": func() (tributary.SourceStatus, error) {
+			return c.AddSource(ctx, tributary.SourceAddRequest{Source: folder})
+		},
+		"show":    func() (tributary.SourceStatus, error) { return c.ShowSource(ctx, a) },
+		"pause":   func() (tributary.SourceStatus, error) { return c.PauseSource(ctx, a) },
+		"resume":  func() (tributary.SourceStatus, error) { return c.ResumeSource(ctx, a) },
+		"confirm": func() (tributary.SourceStatus, error) { return c.ConfirmSource(ctx, a) },
+		"rm true": func() (tributary.SourceStatus, error) {
+			return c.RemoveSource(ctx, tributary.SourceRemoveRequest{Name: "a", Purge: true})
+		},
+		"sync true": func() (tributary.SourceStatus, error) {
+			return c.SyncSource(ctx, tributary.SourceSyncRequest{Name: "a", Full: true})
+		},
+	} {
+		if got, err := do(); err != nil || got.Reason != want || got.KB != "kb" || got.Name != "a" {
+			t.Errorf("%s: got %+v, %v", want, got, err)
+		}
+	}
+	var names []string
+	check(t, c.ListSources(ctx, func(s tributary.SourceStatus) error {
+		names = append(names, s.Name)
+		return nil
+	}))
+	if fmt.Sprint(names) != "[a b]" {
+		t.Errorf("listed %v", names)
+	}
+	folder.Location = ""
+	if _, err := c.AddSource(ctx, tributary.SourceAddRequest{Source: folder}); tributary.CodeOf(err) != tributary.CodeInvalid {
+		t.Errorf("a folder without location: %v, want code 400", err)
+	}
+}
+
+func TestNobodyFollowsSources(t *testing.T) {
+	_, err := api.NewClient(testenv.NATS(t), "kb").ShowSource(t.Context(), tributary.SourceRequest{Name: "a"})
+	if tributary.CodeOf(err) != tributary.CodeUnavailable || !strings.Contains(err.Error(), "tributary worker source") {
+		t.Errorf("got %v, want an error that says what to start", err)
+	}
+}

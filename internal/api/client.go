@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -314,8 +315,11 @@ func serviceError(m *nats.Msg) error {
 func nobody(verb string, err error) error {
 	if errors.Is(err, nats.ErrNoResponders) {
 		service := "query"
-		if verb == VerbAdd || verb == VerbRemove {
+		switch {
+		case verb == VerbAdd || verb == VerbRemove:
 			service = "ingest"
+		case strings.HasPrefix(verb, "source-"):
+			service = "source"
 		}
 		return tributary.Errorf(tributary.CodeUnavailable, "nobody answers %s requests: start `tributary up`, or `tributary worker %s` on this NATS", verb, service)
 	}
