@@ -66,7 +66,7 @@ var rules = []rule{
 	{"internal/weaviate", []string{"", "internal/analysis"}, []string{weaviateClient, weaviateServer}, "the index is one implementation of what indexer and queryworker declare"},
 	{"internal/flock", nil, nil, "a lock between processes knows nothing of what it guards"},
 	{"internal/embedded", []string{"internal/flock"}, []string{natsServer, natsClient}, "servers are started and stopped without knowing what they are for"},
-	{"internal/config", append([]string{""}, five...), nil, "it gathers each part's own Config and nothing else of it"},
+	{"internal/config", append([]string{"", "internal/follow"}, five...), nil, "it gathers each part's own Config and nothing else of it"},
 	{"internal/pipeline", []string{"", "internal/stage", "internal/registry"}, []string{natsClient}, "it lists stages and streams and joins functions it is given; which they are is the program's business"},
 	{"internal/gateway", []string{""}, nil, "HTTP is one more client of the protocol: it decides nothing by itself and knows no broker"},
 	{"internal/follow", []string{"", "ingest", "ingest/source", "internal/stage"}, []string{natsClient}, "it schedules and remembers; what looking at a source means is the business of ingest/source"},

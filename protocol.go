@@ -299,6 +299,7 @@ type StatusReply struct {
 	Stages   []StageStatus  `json:"stages"`
 	Streams  []StreamStatus `json:"streams"`
 	KBs      []KBStatus     `json:"kbs"`
+	Sources  []SourceStatus `json:"sources,omitempty"`
 	Dead     uint64         `json:"dead_letters"`
 	Problems []Problem      `json:"problems"`
 }

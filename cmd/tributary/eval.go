@@ -38,11 +38,11 @@ func newEval(a *app) *cobra.Command {
 		GroupID: groupLook,
 		Short:   "Measure what is found and answered on a test collection",
 		Long: `Eval publishes a test collection to the knowledge base that --kb names, waits
-until it can be searched, asks every query, and reports nDCG@10, recall, MRR, MAP
-and latency with 95 % bootstrap intervals. A collection is a folder in the layout
-of BEIR: corpus.jsonl ({"_id", "title", "text"}), queries.jsonl ({"_id", "text"}),
-qrels.tsv (query, document, grade), and for --answers answers.jsonl ({"_id",
-"answers": [...]}).
+until it can be searched, asks every query, and reports nDCG@10, recall, MRR,
+MAP and latency with 95 % bootstrap intervals. A collection is a folder in the
+layout of BEIR: corpus.jsonl ({"_id", "title", "text"}), queries.jsonl ({"_id",
+"text"}), qrels.tsv (query, document, grade), and for --answers answers.jsonl
+({"_id", "answers": [...]}).
 
 Two ways of searching are compared query by query: --search and --against hold
 fields of a search request as JSON; --baseline compares with the report that an
@@ -51,7 +51,7 @@ earlier ` + "`tributary eval --json`" + ` printed, of another embedder for examp
 Use a knowledge base of its own. The collection stays in it, so that the next
 eval starts at once; --purge removes it at the end.`,
 		Example: `  tributary eval --kb eval-cranfield ./cranfield
-  tributary eval --kb eval-cranfield --search '{"alpha": 0}' --against '{}' --html report.html ./cranfield`,
+  tributary eval --kb eval-cranfield --search '{"alpha":0}' --against '{}' --html report.html ./cranfield`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.eval(cmd.Context(), args[0], f) },
 	}

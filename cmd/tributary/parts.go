@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/chunker"
@@ -25,6 +26,7 @@ import (
 	"github.com/tributary-kb/tributary/internal/budget"
 	"github.com/tributary-kb/tributary/internal/config"
 	"github.com/tributary-kb/tributary/internal/conversation"
+	"github.com/tributary-kb/tributary/internal/follow"
 	"github.com/tributary-kb/tributary/internal/pipeline"
 	"github.com/tributary-kb/tributary/internal/registry"
 	"github.com/tributary-kb/tributary/internal/weaviate"
@@ -43,6 +45,7 @@ type plant struct {
 	metrics *prometheus.Registry
 	nc      *nats.Conn
 	store   *pipeline.Store
+	sources *follow.Store
 	index   *weaviate.Store // nil where no stage needs it
 	model   embedder.Model
 	budget  *budget.Budget // nil where embedding costs nothing but time
@@ -61,6 +64,9 @@ func newPlant(ctx context.Context, cfg *config.Loaded, log *slog.Logger, reg *pr
 		Replicas: cfg.NATS.Replicas, MaxStageBytes: cfg.NATS.MaxStageBytes, AckWait: cfg.Stages.AckWait,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if p.sources, err = follow.OpenStore(ctx, js, cfg.NATS.Replicas); err != nil {
 		return nil, err
 	}
 	if err = p.openModel(ctx, js); err != nil {
@@ -150,7 +156,7 @@ func (p *plant) runWith(ctx context.Context, parts pipeline.Parts, stages []stri
 	for _, serve := range []struct {
 		stage string
 		start func(context.Context) (*api.Service, error)
-	}{{pipeline.Ingest, p.serveIntake}, {pipeline.Query, p.serveAnswers}} {
+	}{{pipeline.Ingest, p.serveIntake}, {pipeline.Query, p.serveAnswers}, {pipeline.Source, p.serveSources}} {
 		if !slices.Contains(stages, serve.stage) {
 			continue
 		}
@@ -160,14 +166,19 @@ func (p *plant) runWith(ctx context.Context, parts pipeline.Parts, stages []stri
 		}
 		services = append(services, s)
 	}
-	stream := slices.DeleteFunc(slices.Clone(stages), func(s string) bool { return s == pipeline.Query })
+	stream := slices.DeleteFunc(slices.Clone(stages), func(s string) bool { return s == pipeline.Query || s == pipeline.Source })
 	var telling sync.WaitGroup
 	telling.Go(func() { p.tellMismatches(ctx) })
 	defer telling.Wait()
 	pipe := &pipeline.Pipeline{Store: p.store, Parts: parts, Loads: p.loads(), Log: p.log, Metrics: p.metrics}
-	err := pipe.Run(ctx, stream...)
+	running, runCtx := errgroup.WithContext(ctx)
+	running.Go(func() error { return pipe.Run(runCtx, stream...) })
+	if slices.Contains(stages, pipeline.Source) {
+		running.Go(func() error { return p.followSources(runCtx) })
+	}
+	err := running.Wait()
 	if err == nil {
-		<-ctx.Done() // the query service runs on without a stage
+		<-ctx.Done() // services run on without a stage
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -305,7 +316,8 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 	}
 	observer := &pipeline.Observer{
 		Store: p.store, NC: p.nc, Version: buildVersion().Version, IndexVersion: p.index.Version, Objects: p.index.Count,
-		Health: p.health, Check: p.checkCollection, LateKeywords: p.index.LateKeywords,
+		Sources: p.listSources,
+		Health:  p.health, Check: p.checkCollection, LateKeywords: p.index.LateKeywords,
 	}
 	if p.budget != nil {
 		observer.Problems = p.budget.Problems

@@ -102,13 +102,13 @@ func (f *sourceOptions) flags(flags *pflag.FlagSet) {
 func (f *sourceOptions) complete(args []string, holds bool) error {
 	s := &f.source
 	location := strings.Join(args, "")
-	kind, name := source.Guess(location)
+	kind, guessed := source.Guess(location)
 	s.Kind = tributary.SourceKind(f.kind)
 	if s.Kind == "" {
 		s.Kind = kind
 	}
 	if s.Name == "" && location != "" {
-		s.Name = name
+		s.Name = guessed.Name
 	}
 	if location == "" && s.Kind != tributary.SourceWebhook {
 		return usagef("name the location to follow, or --kind webhook")

@@ -14,6 +14,7 @@ import (
 	"github.com/tributary-kb/tributary/chunker"
 	"github.com/tributary-kb/tributary/embedder"
 	"github.com/tributary-kb/tributary/ingest"
+	"github.com/tributary-kb/tributary/internal/follow"
 	"github.com/tributary-kb/tributary/queryworker"
 )
 
@@ -39,6 +40,7 @@ type Config struct {
 	// Query holds the sections search, ask, generator and reranker.
 	Query   queryworker.Config `yaml:",inline"`
 	Stages  Stages             `yaml:"stages"`
+	Sources Following          `yaml:"sources"`
 	Gateway Gateway            `yaml:"gateway"`
 	Log     Log                `yaml:"log"`
 	Metrics Metrics            `yaml:"metrics"`
@@ -108,6 +110,17 @@ type Concurrency struct {
 	Query  int `yaml:"query"`
 }
 
+// Following says how sources are followed, and how the hosts of others are
+// treated by all workers together.
+type Following struct {
+	follow.Config `yaml:",inline"`
+	// HostInterval is the least time between two requests to one host, where its
+	// robots.txt asks for no longer one.
+	HostInterval time.Duration `yaml:"host_interval"`
+	// HostConcurrency is how many requests to one host may be under way, 1 to 64.
+	HostConcurrency int `yaml:"host_concurrency"`
+}
+
 // Gateway says where the system is served over HTTP.
 type Gateway struct {
 	// Listen is host:port; port 0 takes a free one, "" serves no HTTP.
@@ -152,6 +165,7 @@ func base() Config {
 			Attempts:    8,
 			AckWait:     15 * time.Second,
 		},
+		Sources: Following{HostInterval: 250 * time.Millisecond, HostConcurrency: 2},
 		Log:     Log{Level: "info", Format: "auto"},
 		Metrics: Metrics{Listen: "127.0.0.1:0"},
 	}
@@ -163,4 +177,5 @@ func (c *Config) setDefaults() {
 	c.Chunker.SetDefaults()
 	c.Embedder.SetDefaults()
 	c.Query.SetDefaults()
+	c.Sources.SetDefaults()
 }

@@ -20,7 +20,7 @@ func TestExamplesOfModelsDocs(t *testing.T) {
 			t.Errorf("%v\n%s", err, example)
 			continue
 		}
-		if l.Embedder.BaseURL == "" && l.Embedder.ModelDir == "" && l.Embedder.Model == "" {
+		if l.Embedder.BaseURL == "" && l.Embedder.ModelDir == "" && l.Embedder.Model == "" && l.Query.Generator.Model == "" {
 			t.Errorf("neither a server nor a model is configured by\n%s", example)
 		}
 	}

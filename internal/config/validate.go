@@ -38,6 +38,7 @@ func (c Config) Validate() error {
 	v.weaviate(c.Weaviate)
 	v.errs = append(v.errs, c.Ingest.Validate(), c.Chunker.Validate(), c.Embedder.Validate(), c.Query.Validate())
 	v.stages(c.Stages)
+	v.sources(c.Sources)
 	v.listen("gateway.listen", c.Gateway.Listen, true)
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "auto", "text", "json")
@@ -125,6 +126,12 @@ func (v *validator) weaviate(w Weaviate) {
 
 // minMemoryBytes is a little more than an idle Weaviate takes.
 const minMemoryBytes = 128 << 20
+
+func (v *validator) sources(s Following) {
+	v.errs = append(v.errs, s.Config.Validate())
+	v.check("sources.host_interval", duration(s.HostInterval), s.HostInterval >= time.Millisecond && s.HostInterval <= time.Hour, "1ms to 1h")
+	v.check("sources.host_concurrency", strconv.Itoa(s.HostConcurrency), s.HostConcurrency >= 1 && s.HostConcurrency <= 64, "1 to 64")
+}
 
 func (v *validator) stages(s Stages) {
 	v.count("stages.concurrency.ingest", s.Concurrency.Ingest, 1024)

@@ -30,6 +30,7 @@ type script struct {
 	listErr error
 	loadErr map[string]error
 	links   map[string][]string
+	hidden  map[string]bool // pages that ask not to be indexed
 	loads   int
 	changed chan []string
 }
@@ -85,6 +86,13 @@ func (s *script) Load(_ context.Context, it source.Item, known source.Known) (so
 		return source.Loaded{Verdict: source.Gone}, nil
 	}
 	hash := tributary.Hash([]byte(text))
+	if s.hidden[it.URI] {
+		l := source.Loaded{Verdict: source.Hidden, Known: source.Known{Hash: hash}, Notes: []string{it.URI + " asks not to be indexed"}}
+		for _, uri := range s.links[it.URI] {
+			l.Links = append(l.Links, source.Item{URI: uri, Depth: it.Depth + 1})
+		}
+		return l, nil
+	}
 	if known.Hash == hash {
 		return source.Loaded{Verdict: source.Unchanged, Known: known}, nil
 	}
@@ -150,7 +158,7 @@ func newBed(t *testing.T, s *script) *bed {
 	b := &bed{T: t, js: js, blobs: blobs, memory: memory, sources: Sources{memory}, script: s,
 		clock: &fakeClock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}}
 	b.runner = &Runner{Store: memory, NC: nc, Blobs: blobs, Stage: "ingest", ID: "a", Log: slog.New(slog.DiscardHandler),
-		New:     func(tributary.Source) (source.Follower, error) { return s, nil },
+		New:     func(string, tributary.Source) (source.Follower, error) { return s, nil },
 		Metrics: NewMetrics(prometheus.NewRegistry()), Clock: b.clock}
 	b.runner.SetDefaults()
 	b.runner.latency = &latencies{expected: map[string]expectation{}, samples: map[*owner][]float64{}, observe: func(*owner, float64) {}}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/tributary-kb/tributary"
@@ -49,13 +50,36 @@ func (l *look) load(ctx context.Context, t target) error {
 		if err := l.links(ctx, loaded.Links); err != nil {
 			return err
 		}
+	case loaded.Verdict == source.Hidden:
+		if err := l.links(ctx, loaded.Links); err != nil {
+			return err
+		}
+		if next.URI != "" { // it was published before it asked not to be
+			l.gone(next)
+			return nil
+		}
 	}
+	l.note(loaded.Notes)
 	next.Known = loaded.Known
 	next.Known.Tag = t.listed.Tag
 	next.Failures, next.Error, next.Refused, next.Gone, next.Missing = 0, "", false, false, time.Time{}
 	l.schedule(&next, t.it.Verified, changed, loaded.Fresh)
 	next.Verified = l.began
 	return l.keep(ctx, next, changed)
+}
+
+// maxNotes bounds the notes of one look.
+const maxNotes = 20
+
+// note adds to what a person is told of the look.
+func (l *look) note(notes []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range notes {
+		if len(l.listing.Notes) < maxNotes && !slices.Contains(l.listing.Notes, n) {
+			l.listing.Notes = append(l.listing.Notes, n)
+		}
+	}
 }
 
 // schedule decides when an item is loaded by itself.
@@ -128,7 +152,7 @@ func (l *look) keep(ctx context.Context, next item, changed bool) error {
 // links remembers the items that a page leads to, before the page itself is
 // remembered as done.
 func (l *look) links(ctx context.Context, links []source.Item) error {
-	limit := cmp.Or(l.asked.Options.MaxDocuments, l.MaxDocuments)
+	limit, left := cmp.Or(l.asked.Options.MaxDocuments, l.MaxDocuments), false
 	for _, link := range links {
 		if tributary.CheckURI(link.URI) != nil {
 			continue
@@ -137,7 +161,7 @@ func (l *look) links(ctx context.Context, links []source.Item) error {
 		_, known := l.items[link.URI]
 		full := len(l.items) >= limit
 		if full && !known {
-			l.listing.Notes = []string{fmt.Sprintf("pages were left out, the limit is %d (max_documents of the source, or sources.max_documents)", limit)}
+			left = true
 		}
 		l.mu.Unlock()
 		if known || full {
@@ -146,6 +170,9 @@ func (l *look) links(ctx context.Context, links []source.Item) error {
 		if err := l.keep(ctx, item{Listed: link, Next: l.began}, false); err != nil {
 			return err
 		}
+	}
+	if left {
+		l.note([]string{fmt.Sprintf("pages were left out, the limit is %d (max_documents of the source, or sources.max_documents)", limit)})
 	}
 	return l.step("linked")
 }

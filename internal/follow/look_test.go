@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -182,6 +183,28 @@ func TestLinksOfASiteAreFollowed(t *testing.T) {
 	b.wantIndex()
 	if r := b.requests()["test:two"]; r.Lane != tributary.LaneBulk {
 		t.Errorf("lane %q, want that of a first load", r.Lane)
+	}
+}
+
+func TestAPageThatAsksNotToBeIndexedIsFollowedAndNotPublished(t *testing.T) {
+	b := newBed(t, newScript("test:start", "test:one", "test:two"))
+	b.script.listing = source.Listing{Partial: true}
+	b.script.untaged = true
+	b.script.links = map[string][]string{"test:start": {"test:one"}, "test:one": {"test:two"}}
+	b.script.hidden = map[string]bool{"test:one": true}
+	o := b.owner()
+	b.look(o)
+	if got := b.index(); got["test:one"] != "" || got["test:two"] == "" {
+		t.Errorf("published %v, want all but the hidden page", got)
+	}
+	if !slices.Contains(o.state.Notes, "test:one asks not to be indexed") {
+		t.Errorf("the notes are %q", o.state.Notes)
+	}
+	b.script.hidden["test:two"] = true
+	b.script.docs["test:two"] = "asks no more"
+	b.look(o)
+	if r := b.requests()["test:two"]; r.Op != tributary.OpDelete {
+		t.Errorf("a page that was published and now asks not to be is left with %q", r.Op)
 	}
 }
 

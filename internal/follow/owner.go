@@ -83,7 +83,7 @@ func (o *owner) follow(ctx context.Context, orders <-chan order) error {
 // build makes the follower of the source as it is described now, and listens
 // to it if it can hear of changes. The caller calls stop once.
 func (o *owner) build(ctx context.Context, changed chan<- []string) (stop func()) {
-	f, err := o.New(o.order.Source)
+	f, err := o.New(o.kb, o.order.Source)
 	if err != nil {
 		f = broken{tributary.Reject(err)}
 	}

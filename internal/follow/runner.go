@@ -28,7 +28,7 @@ type Runner struct {
 	Host  string // the name of this machine, as SourceOptions.Host
 	// New makes the follower of a source. A kind that it refuses fails until
 	// its description changes.
-	New     func(tributary.Source) (source.Follower, error)
+	New     func(kb string, s tributary.Source) (source.Follower, error)
 	Log     *slog.Logger
 	Metrics *Metrics
 	Clock   Clock // nil means the system's

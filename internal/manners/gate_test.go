@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tributary-kb/tributary"
-	"github.com/tributary-kb/tributary/internal/embedded"
 	"github.com/tributary-kb/tributary/internal/testenv"
 )
 
@@ -75,10 +75,17 @@ func (r *tape) Update(ctx context.Context, key string, value []byte, last uint64
 	return rev, err
 }
 
-// worker returns the gate of one more worker process on the server.
-func worker(t *testing.T, n *embedded.NATS, c *clock, cfg Config) (*Gate, *tape) {
+// server starts a NATS server, and returns what connects to it.
+func server(t *testing.T) (connect func() *nats.Conn) {
 	t.Helper()
-	js, err := jetstream.New(testenv.Connect(t, n))
+	n := testenv.NATSServer(t)
+	return func() *nats.Conn { return testenv.Connect(t, n) }
+}
+
+// worker returns the gate of one more worker process on the server.
+func worker(t *testing.T, connect func() *nats.Conn, c *clock, cfg Config) (*Gate, *tape) {
+	t.Helper()
+	js, err := jetstream.New(connect())
 	check(t, err)
 	g, err := Open(t.Context(), js, cfg)
 	check(t, err)
@@ -88,7 +95,7 @@ func worker(t *testing.T, n *embedded.NATS, c *clock, cfg Config) (*Gate, *tape)
 }
 
 func TestWorkersTogetherKeepThePauseAndTheConcurrency(t *testing.T) {
-	n, c := testenv.NATSServer(t), newClock()
+	n, c := server(t), newClock()
 	cfg := Config{Interval: time.Second, Concurrency: 3}
 	var tapes []*tape
 	var working sync.WaitGroup
@@ -128,7 +135,7 @@ func TestWorkersTogetherKeepThePauseAndTheConcurrency(t *testing.T) {
 
 func TestTheCallersPauseCounts(t *testing.T) {
 	c := newClock()
-	g, r := worker(t, testenv.NATSServer(t), c, Config{})
+	g, r := worker(t, server(t), c, Config{})
 	for range 2 {
 		leave, err := g.Enter(t.Context(), host, 7*time.Second)
 		check(t, err)
@@ -140,7 +147,7 @@ func TestTheCallersPauseCounts(t *testing.T) {
 }
 
 func TestPlacesOfADeadWorkerBecomeFree(t *testing.T) {
-	n, c := testenv.NATSServer(t), newClock()
+	n, c := server(t), newClock()
 	cfg := Config{Concurrency: 2, Hold: time.Minute}
 	dead, _ := worker(t, n, c, cfg)
 	for range 2 {
@@ -158,7 +165,7 @@ func TestPlacesOfADeadWorkerBecomeFree(t *testing.T) {
 }
 
 func TestABackoffStopsEverybody(t *testing.T) {
-	n, c := testenv.NATSServer(t), newClock()
+	n, c := server(t), newClock()
 	told, _ := worker(t, n, c, Config{})
 	other, _ := worker(t, n, c, Config{})
 	leave, err := told.Enter(t.Context(), host, 0)
@@ -184,7 +191,7 @@ func TestABackoffStopsEverybody(t *testing.T) {
 
 // A backoff that comes while a request waits for its slot counts for it too.
 func TestABackoffReachesThoseWhoWait(t *testing.T) {
-	n, c := testenv.NATSServer(t), newClock()
+	n, c := server(t), newClock()
 	first, _ := worker(t, n, c, Config{})
 	leave, err := first.Enter(t.Context(), host, 0)
 	check(t, err)
@@ -207,7 +214,7 @@ func TestABackoffReachesThoseWhoWait(t *testing.T) {
 
 func TestARequestThatGivesUpLeavesNothingBehind(t *testing.T) {
 	c := newClock()
-	g, r := worker(t, testenv.NATSServer(t), c, Config{Concurrency: 1})
+	g, r := worker(t, server(t), c, Config{Concurrency: 1})
 	leave, err := g.Enter(t.Context(), host, 0)
 	check(t, err)
 	ctx, cancel := context.WithCancel(t.Context())

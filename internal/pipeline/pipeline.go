@@ -23,6 +23,8 @@ const (
 	Index  = "index"
 	// Query is no stage of the stream: it answers requests.
 	Query = "query"
+	// Source is none either: it follows sources and publishes requests.
+	Source = "source"
 )
 
 // Stages lists what a worker can run, in the order in which a document passes.
@@ -31,6 +33,7 @@ var Stages = []Stage{
 	{Name: Chunk, In: "Document", Out: "Chunked", Next: Embed, Does: "cuts into passages"},
 	{Name: Embed, In: "Chunked", Out: "Embedded", Next: Index, Does: "adds vectors to new passages"},
 	{Name: Index, In: "Embedded", Out: "Commit", Next: "", Does: "writes, commits, sweeps"},
+	{Name: Source, In: "", Out: "Request", Next: Ingest, Does: "follows sources, publishes what changed"},
 	{Name: Query, In: "", Out: "", Next: "", Does: "answers search, ask, ls, show, wait, status"},
 }
 

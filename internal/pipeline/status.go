@@ -34,6 +34,8 @@ type Observer struct {
 	Check func(ctx context.Context, kb string) error
 	// LateKeywords says that a knowledge base finds new words only later.
 	LateKeywords func(ctx context.Context, kb string) (bool, error)
+	// Sources lists the sources of all knowledge bases; may be nil.
+	Sources func(ctx context.Context, send func(tributary.SourceStatus) error) error
 	// Problems returns what is wrong beside, in all processes; may be nil.
 	Problems func() []tributary.Problem
 	// Health returns what else is wrong in this process, nil if nothing.
@@ -58,6 +60,9 @@ func (o *Observer) Status(ctx context.Context) (tributary.StatusReply, error) {
 	if err := o.kbs(ctx, &rep); err != nil {
 		return rep, err
 	}
+	if err := o.sources(ctx, &rep); err != nil {
+		return rep, err
+	}
 	if o.Problems != nil {
 		rep.Problems = append(rep.Problems, o.Problems()...)
 	}
@@ -67,6 +72,36 @@ func (o *Observer) Status(ctx context.Context) (tributary.StatusReply, error) {
 		}
 	}
 	return rep, nil
+}
+
+// sources lists the sources, and what somebody should look at.
+func (o *Observer) sources(ctx context.Context, rep *tributary.StatusReply) error {
+	if o.Sources == nil {
+		return nil
+	}
+	err := o.Sources(ctx, func(s tributary.SourceStatus) error {
+		rep.Sources = append(rep.Sources, s)
+		problem := tributary.Problem{}
+		switch {
+		case s.State == tributary.SourceHeld:
+			problem.What = fmt.Sprintf("source %s is held: %s", s.Name, s.Reason)
+			problem.Do = fmt.Sprintf("look at %s; if its documents are really gone, run `tributary source confirm --kb %s %s`", s.Location, s.KB, s.Name)
+		case s.State == tributary.SourceFailing:
+			problem.What = fmt.Sprintf("source %s cannot be looked at: %s", s.Name, s.Reason)
+			problem.Do = fmt.Sprintf("it is tried again by itself; `tributary source show --kb %s %s` says when", s.KB, s.Name)
+		case s.Owner == "" && s.State == tributary.SourceActive && s.Kind != tributary.SourceSubject && s.Kind != tributary.SourceWebhook:
+			problem.What = fmt.Sprintf("nobody follows source %s", s.Name)
+			problem.Do = "start `tributary worker source`, for a folder on the machine where it is"
+		default:
+			return nil
+		}
+		rep.Problems = append(rep.Problems, problem)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sources: %w", err)
+	}
+	return nil
 }
 
 func (o *Observer) streams(ctx context.Context, rep *tributary.StatusReply) error {

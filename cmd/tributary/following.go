@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/ingest/source"
+	"github.com/tributary-kb/tributary/internal/api"
+	"github.com/tributary-kb/tributary/internal/follow"
+	"github.com/tributary-kb/tributary/internal/manners"
+	"github.com/tributary-kb/tributary/internal/pipeline"
+)
+
+// followSources follows, until ctx ends, the sources that no other worker
+// follows.
+func (p *plant) followSources(ctx context.Context) error {
+	gate, err := manners.Open(ctx, p.store.JS, manners.Config{
+		Interval: p.cfg.Sources.HostInterval, Concurrency: p.cfg.Sources.HostConcurrency, Replicas: p.cfg.NATS.Replicas,
+	})
+	if err != nil {
+		return err
+	}
+	web, err := source.NewWeb(p.cfg.Ingest, gate)
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name of this machine: %w", err)
+	}
+	open := func(kb string, s tributary.Source) (source.Follower, error) {
+		return source.New(s, source.Env{
+			Ingest: p.cfg.Ingest, Gate: gate, Web: web, Log: p.log, Dir: filepath.Join(p.cfg.Data, "sources", kb, s.Name),
+		})
+	}
+	r := &follow.Runner{
+		Config: p.cfg.Sources.Config, Store: p.sources, NC: p.nc, Blobs: p.store.Blobs, Stage: pipeline.Ingest,
+		ID: fmt.Sprintf("%s.%d.%s", host, os.Getpid(), nuid.Next()), Host: host,
+		New:     open,
+		Log:     p.log,
+		Metrics: follow.NewMetrics(p.metrics),
+	}
+	return r.Run(ctx)
+}
+
+// listSources lists the sources of all knowledge bases.
+func (p *plant) listSources(ctx context.Context, send func(tributary.SourceStatus) error) error {
+	return follow.Sources{Store: p.sources}.List(ctx, "", send)
+}
+
+func (p *plant) serveSources(context.Context) (*api.Service, error) {
+	s := follow.Sources{Store: p.sources}
+	type status = tributary.SourceStatus
+	named := func(do func(ctx context.Context, kb, name string) (status, error)) func(context.Context, string, tributary.SourceRequest) (status, error) {
+		return func(ctx context.Context, kb string, r tributary.SourceRequest) (status, error) {
+			return do(ctx, kb, r.Name)
+		}
+	}
+	return api.ServeSources(p.nc, p.service("tributary-source", "follows sources"), api.Sources{
+		Add: func(ctx context.Context, kb string, r tributary.SourceAddRequest) (status, error) {
+			if !source.Followed(r.Kind) {
+				return status{}, tributary.Errorf(tributary.CodeInvalid, "source %q: kind %s is not followed by this version", r.Name, r.Kind)
+			}
+			return s.Add(ctx, kb, r.Source)
+		},
+		Show: named(s.Get), Pause: named(s.Pause), Resume: named(s.Resume), Confirm: named(s.Confirm),
+		Remove: func(ctx context.Context, kb string, r tributary.SourceRemoveRequest) (status, error) {
+			return s.Remove(ctx, kb, r.Name, r.Purge)
+		},
+		Sync: func(ctx context.Context, kb string, r tributary.SourceSyncRequest) (status, error) {
+			return s.Sync(ctx, kb, r.Name, r.Full)
+		},
+		List: func(ctx context.Context, kb string, _ tributary.SourceListRequest, send func(status) error) error {
+			return s.List(ctx, kb, send)
+		},
+	})
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/testenv"
+)
+
+// awaitText waits until a search for a word finds what is wanted: the names of
+// the files, best first.
+func awaitText(t *testing.T, s *system, word string, want ...string) {
+	t.Helper()
+	testenv.Eventually(t, t.Context(), func() error {
+		reply, err := s.Search(t.Context(), tributary.SearchRequest{Query: word})
+		var got []string
+		for _, h := range reply.Hits {
+			if strings.Contains(h.Text, word) {
+				got = append(got, filepath.Base(h.URI))
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			err = errors.Join(err, fmt.Errorf("%q finds %v, want %v", word, got, want))
+		}
+		return err
+	})
+}
+
+func TestAFolderIsFollowed(t *testing.T) {
+	s := newSystem(t)
+	dir := t.TempDir()
+	write := func(name, text string) { fatal(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)) }
+	write("sky.md", "# Sky\n\nThe sky over the harbour is vermilion.\n")
+	write("crane.md", "# Crane\n\nThe crane lifts forty tonnes.\n")
+	notes := tributary.Source{Name: "notes", Kind: tributary.SourceFolder, Location: dir}
+	_, err := s.AddSource(t.Context(), tributary.SourceAddRequest{Source: notes})
+	fatal(t, err)
+	status, err := s.SyncSource(t.Context(), tributary.SourceSyncRequest{Name: "notes"})
+	fatal(t, err)
+	if status.Documents != 2 || !status.Loaded || status.State != tributary.SourceActive || status.Verified.IsZero() {
+		t.Errorf("after the first look: %+v", status)
+	}
+	awaitText(t, s, "vermilion", "sky.md")
+
+	// From here on nobody asks for a look.
+	write("sky.md", "# Sky\n\nThe sky over the harbour is turquoise.\n")
+	awaitText(t, s, "turquoise", "sky.md")
+	awaitText(t, s, "vermilion")
+	write("ferry.md", "# Ferry\n\nThe ferry is overdue.\n")
+	awaitText(t, s, "overdue", "ferry.md")
+	fatal(t, os.Remove(filepath.Join(dir, "crane.md")))
+	awaitText(t, s, "tonnes")
+
+	var listed []string
+	fatal(t, s.ListSources(t.Context(), func(st tributary.SourceStatus) error {
+		listed = append(listed, st.Name)
+		return nil
+	}))
+	if fmt.Sprint(listed) != "[notes]" {
+		t.Errorf("listed %v", listed)
+	}
+	_, err = s.RemoveSource(t.Context(), tributary.SourceRemoveRequest{Name: "notes", Purge: true})
+	fatal(t, err)
+	awaitText(t, s, "turquoise")
+	testenv.Eventually(t, t.Context(), func() error {
+		_, err := s.ShowSource(t.Context(), tributary.SourceRequest{Name: "notes"})
+		if tributary.CodeOf(err) == tributary.CodeNotFound {
+			return nil
+		}
+		return fmt.Errorf("the source is still there (%w)", err)
+	})
+	s.idle()
+	if left := s.contents(); len(left) > 0 {
+		t.Errorf("after --purge there is %v", left)
+	}
+}
+
+func TestASourceThatShrinksIsHeldUntilSomebodyConfirms(t *testing.T) {
+	s := newSystem(t)
+	dir := t.TempDir()
+	for n := range 8 {
+		fatal(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.md", n)), fmt.Appendf(nil, "Note %d is marmalade.", n), 0o600))
+	}
+	_, err := s.AddSource(t.Context(), tributary.SourceAddRequest{Source: tributary.Source{Name: "notes", Kind: tributary.SourceFolder, Location: dir}})
+	fatal(t, err)
+	_, err = s.SyncSource(t.Context(), tributary.SourceSyncRequest{Name: "notes"})
+	fatal(t, err)
+	s.idle()
+	for n := range 6 {
+		fatal(t, os.Remove(filepath.Join(dir, fmt.Sprintf("%d.md", n))))
+	}
+	status, err := s.SyncSource(t.Context(), tributary.SourceSyncRequest{Name: "notes"})
+	fatal(t, err)
+	if status.State != tributary.SourceHeld || status.Held != 6 || status.Reason == "" {
+		t.Errorf("a source of which six of eight documents are gone is %+v", status)
+	}
+	s.idle()
+	if n := len(s.contents()); n != 8 {
+		t.Errorf("while it is held %d documents are there, want all 8", n)
+	}
+	_, err = s.ConfirmSource(t.Context(), tributary.SourceRequest{Name: "notes"})
+	fatal(t, err)
+	_, err = s.SyncSource(t.Context(), tributary.SourceSyncRequest{Name: "notes"})
+	fatal(t, err)
+	s.idle()
+	if n := len(s.contents()); n != 2 {
+		t.Errorf("after the confirmation %d documents are there, want 2", n)
+	}
+}
