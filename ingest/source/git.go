@@ -190,8 +190,8 @@ func (w *treeWalk) file(e object.TreeEntry, name string) error {
 		return nil
 	case !slices.Contains([]filemode.FileMode{filemode.Regular, filemode.Executable, filemode.Deprecated}, e.Mode):
 		return nil // a link: what it leads to is in the tree, or outside of it and not meant
-	case tributary.CheckURI(uri) != nil:
-		w.said.add("left out: %v", tributary.CheckURI(uri))
+	case len(uri) > tributary.MaxURIBytes:
+		w.said.add("left out: %.60s...: %d bytes are too long for a name, the limit is %d", name, len(uri), tributary.MaxURIBytes)
 		return nil
 	case w.max > 0 && len(w.items) == w.max:
 		w.said.tooMany(w.max)

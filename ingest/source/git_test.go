@@ -82,13 +82,13 @@ func TestGitFollowsABranch(t *testing.T) {
 
 func TestGitThatCannotBeReadIsNotEmpty(t *testing.T) {
 	r := newRepo(t)
-	listFails(t, follow(t, tributary.SourceGit, r.dir, tributary.SourceOptions{}, Env{})) // no commit yet
+	_ = listFails(t, follow(t, tributary.SourceGit, r.dir, tributary.SourceOptions{}, Env{})) // no commit yet
 	r.commit(t, map[string]string{"a.md": ""})
 	err := listFails(t, follow(t, tributary.SourceGit, r.dir, tributary.SourceOptions{Branch: "none"}, Env{}))
 	if !strings.Contains(err.Error(), `branch "none"`) {
 		t.Errorf("error %v", err)
 	}
-	listFails(t, follow(t, tributary.SourceGit, t.TempDir(), tributary.SourceOptions{}, Env{}))
+	_ = listFails(t, follow(t, tributary.SourceGit, t.TempDir(), tributary.SourceOptions{}, Env{}))
 	_, err = New(tributary.Source{Name: "x", Kind: tributary.SourceGit, Location: "https://u:secret@x.example/r.git"}, Env{})
 	if outcome(err) != tributary.Rejected || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a remote repository: %v", err)

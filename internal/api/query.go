@@ -63,7 +63,7 @@ func (a Answers) forget(ctx context.Context, kb string, req tributary.ForgetRequ
 	if err := tributary.CheckConversation(req.Conversation); err != nil {
 		return tributary.ForgetReply{}, tributary.Errorf(tributary.CodeInvalid, "%w", err)
 	}
-	return tributary.ForgetReply{Conversation: req.Conversation}, a.Forget(ctx, kb, req.Conversation)
+	return tributary.ForgetReply(req), a.Forget(ctx, kb, req.Conversation)
 }
 
 // wait reports versions as they settle.
