@@ -60,11 +60,11 @@ func (a *app) sourceRm(ctx context.Context, c client, name string, keep, purge b
 	if a.json {
 		return a.printJSON(status)
 	}
-	fate := "stay"
+	fate := "kept"
 	if purge {
-		fate = "go too"
+		fate = "removed"
 	}
-	a.printf("%s is no longer followed; its %s %s\n", cleanLine(name), documents(status.Documents), fate)
+	a.printf("%s is no longer followed; %s %s\n", cleanLine(name), documents(status.Documents), fate)
 	return nil
 }
 

@@ -404,11 +404,14 @@ func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Durati
 	}
 }
 
+// maxErrors is how many items that cannot be loaded are shown with their error.
+const maxErrors = 5
+
 // count sums up the items: how many there are, and since when all of them are
 // known to be current.
 func (l *look) count() {
 	s := &l.state
-	s.Documents, s.Failing = 0, 0
+	s.Documents, s.Failing, s.Errors = 0, 0, nil
 	oldest := l.began
 	if !s.PerItem && (!l.listed || s.Failures > 0) {
 		oldest = s.Verified
@@ -417,8 +420,9 @@ func (l *look) count() {
 		if it.URI != "" {
 			s.Documents++
 		}
-		if it.failing() {
+		if it.Failures > 0 {
 			s.Failing++
+			s.Errors = append(s.Errors, it.Listed.URI+": "+it.Error)
 		}
 		if (s.PerItem && !it.Refused || it.failing()) && it.Verified.Before(oldest) {
 			oldest = it.Verified
@@ -427,4 +431,6 @@ func (l *look) count() {
 	if s.Loaded {
 		s.Verified = oldest
 	}
+	slices.Sort(s.Errors)
+	s.Errors = s.Errors[:min(len(s.Errors), maxErrors)]
 }

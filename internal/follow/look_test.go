@@ -152,11 +152,23 @@ func TestAFailingItemIsTriedAgainAndTheOthersGoOn(t *testing.T) {
 	if st := b.status(); st.Failing != 1 || st.Documents != 1 {
 		t.Errorf("%d failing of %d documents, want 1 and 1", st.Failing, st.Documents)
 	}
+	if st := b.status(); !slices.Contains(st.Notes, "test:a: away") || st.State != tributary.SourceActive {
+		t.Errorf("%s with the notes %q, want active, and the item's error", st.State, st.Notes)
+	}
 	b.script.loadErr = nil
 	b.look(o)
 	b.wantIndex()
 	if st := b.status(); st.Failing != 0 {
 		t.Errorf("%d failing", st.Failing)
+	}
+}
+
+func TestASourceOfWhichNothingCanBeLoadedSaysWhy(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	b.script.loadErr = map[string]error{"test:a": tributary.Rejectf("the address is private")}
+	b.look(b.owner())
+	if st := b.status(); st.State != tributary.SourceFailing || st.Failing != 1 || st.Reason != "test:a: the address is private" {
+		t.Errorf("%s, %d failing: %q", st.State, st.Failing, st.Reason)
 	}
 }
 

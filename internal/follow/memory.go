@@ -63,10 +63,11 @@ type state struct {
 	Hold     *hold    `json:"hold,omitempty"`
 	Notes    []string `json:"notes,omitempty"`
 
-	Documents int     `json:"documents"`
-	Failing   int     `json:"failing,omitempty"`
-	P50       float64 `json:"p50,omitempty"` // seconds from change to commit
-	P99       float64 `json:"p99,omitempty"`
+	Documents int      `json:"documents"`
+	Failing   int      `json:"failing,omitempty"` // items that were not loaded when last tried
+	Errors    []string `json:"errors,omitempty"`  // of some of them, with their names
+	P50       float64  `json:"p50,omitempty"`     // seconds from change to commit
+	P99       float64  `json:"p99,omitempty"`
 
 	Sync    uint64 `json:"sync,omitempty"`
 	Full    uint64 `json:"full,omitempty"`

@@ -205,7 +205,7 @@ func (s Sources) status(ctx context.Context, kb string, o order) (tributary.Sour
 	out := tributary.SourceStatus{
 		KB: kb, Source: o.Source, State: tributary.SourceActive, Documents: st.Documents, Loaded: st.Loaded,
 		LastLook: st.Look, LastSuccess: st.Success, Verified: st.Verified, NextLook: st.Due, IntervalS: st.Rate.I, AgeS: -1,
-		SearchableP50: st.P50, SearchableP99: st.P99, Owner: s.Store.owner(ctx, kb, o.Name), Failing: st.Failing, Notes: st.Notes,
+		SearchableP50: st.P50, SearchableP99: st.P99, Owner: s.Store.owner(ctx, kb, o.Name), Failing: st.Failing, Notes: slices.Concat(st.Notes, st.Errors),
 	}
 	if !st.Verified.IsZero() {
 		out.AgeS = time.Since(st.Verified).Seconds()
@@ -219,6 +219,8 @@ func (s Sources) status(ctx context.Context, kb string, o order) (tributary.Sour
 		out.State, out.Reason = tributary.SourceHeld, st.Hold.Reason
 	case st.Failures > 0:
 		out.State, out.Reason = tributary.SourceFailing, st.Error
+	case st.Documents == 0 && len(st.Errors) > 0: // it lists, and nothing of it can be loaded
+		out.State, out.Reason = tributary.SourceFailing, st.Errors[0]
 	}
 	if st.Hold != nil {
 		out.Held = st.Hold.Held
