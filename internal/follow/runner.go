@@ -62,6 +62,7 @@ func (r *Runner) Run(ctx context.Context) error {
 
 // dispatch passes each order to the goroutine of its source.
 func (r *Runner) dispatch(ctx context.Context, updates <-chan jetstream.KeyValueEntry) error {
+	watched := ctx // the updates end with it, which its children may hear of later
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -73,7 +74,7 @@ func (r *Runner) dispatch(ctx context.Context, updates <-chan jetstream.KeyValue
 			return nil
 		case entry, open := <-updates:
 			if !open {
-				if ctx.Err() != nil {
+				if watched.Err() != nil {
 					return nil
 				}
 				return errors.New("watch the sources: the watch ended early")
