@@ -31,9 +31,8 @@ type Result struct {
 }
 
 // Rank asks the rankers every query, by turns so that the machine's moods hit
-// all alike, and returns a Run for
-// each, under its name of names. It calls step after each query, and
-// ends at the first error.
+// all alike, and returns a Run for each, under its name of names. It calls step
+// after each query, and ends at the first error.
 func Rank(ctx context.Context, set Dataset, names []string, rankers []Ranker, step func()) ([]Run, error) {
 	runs := make([]Run, 0, len(rankers))
 	for _, name := range names {
