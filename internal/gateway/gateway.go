@@ -24,6 +24,7 @@ type System interface {
 	Wait(ctx context.Context, versions []tributary.At, settled func(tributary.Settled) error) error
 	Asker
 	Inspector
+	Follower
 }
 
 // An Asker answers from the documents.
@@ -163,7 +164,7 @@ type parameter struct {
 
 func (h *handler) routes() []route {
 	uri := parameter{"uri", "the document's name", true}
-	return []route{
+	return append(h.sourceRoutes(), []route{
 		{method: "POST", path: "/v1/kbs/{kb}/documents", summary: "Publish a document",
 			query: []parameter{wait}, in: tributary.AddRequest{}, out: tributary.Receipt{}, status: http.StatusAccepted, handle: h.add},
 		{method: "PUT", path: "/v1/kbs/{kb}/documents", summary: "Publish a document: the body is its content",
@@ -185,5 +186,5 @@ func (h *handler) routes() []route {
 		{method: "GET", path: "/v1/models/{model...}", summary: "One knowledge base, as a model in OpenAI's form", out: model{}, status: http.StatusOK, handle: h.model},
 		{method: "POST", path: "/v1/chat/completions", summary: "Answer the last message of a chat, in OpenAI's form",
 			in: chatRequest{}, out: chatReply{}, status: http.StatusOK, streams: true, handle: h.chat},
-	}
+	}...)
 }

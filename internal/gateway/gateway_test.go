@@ -71,6 +71,43 @@ func (s *system) Show(_ context.Context, r tributary.ShowRequest) (tributary.Sho
 	return tributary.ShowReply{Item: tributary.Item{URI: r.URI, State: tributary.StateLive}, Passages: []tributary.Hit{{Text: "blue"}}}, s.fail
 }
 
+// follow answers for a source with the verb that it was asked.
+func (s *system) follow(verb, name string) (tributary.SourceStatus, error) {
+	return tributary.SourceStatus{Source: tributary.Source{Name: name}, Reason: verb}, s.fail
+}
+
+func (s *system) AddSource(_ context.Context, r tributary.SourceAddRequest) (tributary.SourceStatus, error) {
+	return s.follow("add "+string(r.Kind), r.Name)
+}
+
+func (s *system) ShowSource(_ context.Context, r tributary.SourceRequest) (tributary.SourceStatus, error) {
+	return s.follow("show", r.Name)
+}
+
+func (s *system) ListSources(_ context.Context, source func(tributary.SourceStatus) error) error {
+	return errors.Join(source(tributary.SourceStatus{Source: tributary.Source{Name: "wiki"}}), s.fail)
+}
+
+func (s *system) RemoveSource(_ context.Context, r tributary.SourceRemoveRequest) (tributary.SourceStatus, error) {
+	return s.follow(fmt.Sprintf("remove %t", r.Purge), r.Name)
+}
+
+func (s *system) SyncSource(_ context.Context, r tributary.SourceSyncRequest) (tributary.SourceStatus, error) {
+	return s.follow(fmt.Sprintf("sync %t", r.Full), r.Name)
+}
+
+func (s *system) PauseSource(_ context.Context, r tributary.SourceRequest) (tributary.SourceStatus, error) {
+	return s.follow("pause", r.Name)
+}
+
+func (s *system) ResumeSource(_ context.Context, r tributary.SourceRequest) (tributary.SourceStatus, error) {
+	return s.follow("resume", r.Name)
+}
+
+func (s *system) ConfirmSource(_ context.Context, r tributary.SourceRequest) (tributary.SourceStatus, error) {
+	return s.follow("confirm", r.Name)
+}
+
 func (s *system) Status(context.Context) (tributary.StatusReply, error) {
 	return tributary.StatusReply{KBs: []tributary.KBStatus{{KB: "default"}, {KB: "wiki"}}}, s.fail
 }
@@ -133,6 +170,14 @@ func TestRESTRequestsBecomeRequestsOfTheProtocol(t *testing.T) {
 		{"show", "GET", "/v1/kbs/wiki/document?uri=note:1", "", 200, `"passages"`},
 		{"search", "POST", "/v1/kbs/wiki/search", `{"query":"colour"}`, 200, "about colour"},
 		{"ask", "POST", "/v1/kbs/wiki/ask", `{"question":"which colour"}`, 200, `"generator":"extractive"`},
+		{"follow", "POST", "/v1/kbs/wiki/sources", `{"name":"notes","kind":"folder","location":"/n"}`, 200, `"reason":"add folder"`},
+		{"list sources", "GET", "/v1/kbs/wiki/sources", "", 200, `"name":"wiki"`},
+		{"show a source", "GET", "/v1/kbs/wiki/sources/notes", "", 200, `"reason":"show"`},
+		{"pause", "POST", "/v1/kbs/wiki/sources/notes/pause", "", 200, `"reason":"pause"`},
+		{"resume", "POST", "/v1/kbs/wiki/sources/notes/resume", "", 200, `"reason":"resume"`},
+		{"confirm", "POST", "/v1/kbs/wiki/sources/notes/confirm", "", 200, `"reason":"confirm"`},
+		{"sync", "POST", "/v1/kbs/wiki/sources/notes/sync?full=true", "", 200, `"reason":"sync true"`},
+		{"end the following", "DELETE", "/v1/kbs/wiki/sources/notes?purge=true", "", 200, `"reason":"remove true"`},
 		{"not JSON", "POST", "/v1/kbs/wiki/search", `{`, 400, "the body is not what is wanted"},
 		{"no such path", "GET", "/v1/nothing", "", 404, "/openapi.json"},
 	}
@@ -389,7 +434,7 @@ func TestOpenAPIDescribesWhatIsServed(t *testing.T) {
 	}
 	for path, operations := range doc.Paths {
 		for method := range operations {
-			url := strings.NewReplacer("{kb}", "wiki", "{model}", "tributary/wiki").Replace(server.URL + path)
+			url := strings.NewReplacer("{kb}", "wiki", "{model}", "tributary/wiki", "{name}", "notes").Replace(server.URL + path)
 			if status, reply := do(t, strings.ToUpper(method), url+"?uri=a", "{}"); status == 404 || status == 405 {
 				t.Errorf("%s %s is described and gives %d %s", method, path, status, reply)
 			}
