@@ -56,6 +56,25 @@ type AskStep struct {
 	Skipped string `json:"skipped,omitempty"`
 }
 
+// AskExplain is how an answer came about, beside its steps.
+type AskExplain struct {
+	Searches []AskSearch `json:"searches"` // in order
+	// Passages are those that the answer was written from; Rank is the number
+	// by which it cites them.
+	Passages []Hit `json:"passages"`
+}
+
+// AskSearch is one of the searches that an answer was made from.
+type AskSearch struct {
+	Query string `json:"query"`
+	// Step is the step before the search that made the query, "" for the
+	// question itself.
+	Step       string         `json:"step,omitempty"`
+	Hits       int            `json:"hits"`
+	Confidence float64        `json:"confidence"`
+	Explain    *SearchExplain `json:"explain,omitempty"`
+}
+
 // Turn is one question of a conversation and what was answered.
 type Turn struct {
 	Question string    `json:"question"`

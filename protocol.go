@@ -151,6 +151,10 @@ type AskRequest struct {
 	Alpha    *float64 `json:"alpha,omitempty"`
 	AtLeast  []At     `json:"at_least,omitempty"`
 	AskOptions
+	// SearchOptions hold for every search that the answer is made from. Under
+	// Context and Expand, MaxTokens is by default what the generator may read;
+	// what does not fit beside better passages is left at the passage.
+	SearchOptions
 }
 
 // Citation is a passage that an answer refers to as [N].
@@ -162,6 +166,7 @@ type Citation struct {
 	Version  uint64   `json:"version"`
 	Document string   `json:"document"`
 	Location Location `json:"location"`
+	KB       string   `json:"kb,omitempty"` // only where the request named several
 }
 
 // Answer is the whole answer to an AskRequest.
@@ -175,6 +180,8 @@ type Answer struct {
 	// where NoAnswer is set. Unsupported counts those that are not supported.
 	Sentences   []Sentence `json:"sentences,omitempty"`
 	Unsupported int        `json:"unsupported,omitempty"`
+	// Confidence is that of the search, 0 to 1; of several searches, the best.
+	Confidence float64 `json:"confidence"`
 	// NoAnswer says that the documents do not answer the question, Reason why
 	// that is thought.
 	NoAnswer bool   `json:"no_answer,omitempty"`
@@ -189,8 +196,11 @@ type Answer struct {
 	Cached bool `json:"cached,omitempty"`
 	// Usage counts what the model read and wrote for this answer, steps
 	// included.
-	Usage   Usage   `json:"usage,omitzero"`
-	Seconds float64 `json:"seconds,omitempty"`
+	Usage Usage `json:"usage,omitzero"`
+	// Notes are those of the searches: what could not be done as asked.
+	Notes   []string    `json:"notes,omitempty"`
+	Explain *AskExplain `json:"explain,omitempty"`
+	Seconds float64     `json:"seconds,omitempty"`
 }
 
 // AskEvent is one part of the streamed reply to an AskRequest: some Delta

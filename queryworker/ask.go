@@ -88,10 +88,15 @@ type asking struct {
 	wordings []string // of the question
 	passage  string   // that might answer it
 	passages []Passage
-	text     string // as the generator wrote it
-	cached   bool
-	usage    tributary.Usage
-	reason   string // why there is no answer, "" if there is one
+	// confidence is the best of the searches; notes and searches are what they
+	// said.
+	confidence float64
+	notes      []string
+	searches   []tributary.AskSearch
+	text       string // as the generator wrote it
+	cached     bool
+	usage      tributary.Usage
+	reason     string // why there is no answer, "" if there is one
 }
 
 // write finds the text in the cache, or lets the generator write it.
@@ -156,9 +161,23 @@ func (a *asking) answer() tributary.Answer {
 		a.judge(&answer)
 	}
 	answer.Steps, answer.Cached, answer.Usage = a.done, a.cached, a.usage
+	answer.Confidence, answer.Notes, answer.Explain = a.confidence, a.notes, a.explain()
 	answer.Generator = a.generator().Name()
 	answer.Seconds = time.Since(a.began).Seconds()
 	return answer
+}
+
+// explain tells how the answer came about, nil if nobody asked.
+func (a *asking) explain() *tributary.AskExplain {
+	if !a.req.Explain {
+		return nil
+	}
+	e := &tributary.AskExplain{Searches: a.searches, Passages: []tributary.Hit{}}
+	for _, p := range a.passages {
+		p.Rank = p.N
+		e.Passages = append(e.Passages, p.Hit)
+	}
+	return e
 }
 
 // judge scores the sentences of an answer.

@@ -54,7 +54,7 @@ func ask(t *testing.T, w *Worker, req tributary.AskRequest) (string, tributary.A
 	if answer == nil {
 		t.Fatal("no answer at the end")
 	}
-	answer.Seconds, answer.Usage = 0, tributary.Usage{}
+	answer.Seconds, answer.Usage, answer.Confidence = 0, tributary.Usage{}, 0
 	return text.String(), *answer
 }
 
@@ -166,8 +166,8 @@ func TestAskSaysWhenThereIsNoAnswer(t *testing.T) {
 	}{
 		{"a model that says so", "apple", &scripted{pieces: []string{"No passage found that answers", " this question."}}, nil, "says test:scripted"},
 		{"a model that cites beside it", "apple", &scripted{pieces: []string{NoAnswer, " [1]"}}, nil, "says test:scripted"},
-		{"too little in common", "apple price in Denmark today", nil, nil, "the best passage has 0.17 of what the question asks about, the least is 0.40 (ask.min_confidence)"},
-		{"too little for a strict setting", "apple rice wine", &scripted{pieces: []string{"x"}}, &half, "the least is 0.50"},
+		{"too little in common", "apple price in Denmark today", nil, nil, "confidence 0.24, the least is 0.50 (search.min_confidence)"},
+		{"too little for a strict setting", "apple rice wine beer", &scripted{pieces: []string{"x"}}, &half, "the least is 0.50 (ask.min_confidence)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := m.worker()

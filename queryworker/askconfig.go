@@ -18,10 +18,10 @@ type AskConfig struct {
 	// Sources describes sources for the step route: "handbook: rules for
 	// employees".
 	Sources []string `yaml:"sources"`
-	// MinConfidence is the share, 0 to 1, of the question's words that one
-	// passage must have; below it the answer is that there is none, and no
-	// model is asked. Nil means 0.4 for extractive answers, and 0 (ask always)
-	// for those of a model, which says itself when nothing fits.
+	// MinConfidence is the confidence of the search, 0 to 1, below which the
+	// answer is that there is none, and no model is asked. Nil means
+	// search.min_confidence for extractive answers, and 0 (ask always) for
+	// those of a model, which says itself when nothing fits.
 	MinConfidence *float64 `yaml:"min_confidence"`
 	// ConversationTTL is how long a conversation is kept after its last turn;
 	// 0 means 24h.

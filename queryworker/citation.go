@@ -68,6 +68,7 @@ func citation(p Passage) tributary.Citation {
 		Version:  p.Version,
 		Document: p.Document,
 		Location: p.Location,
+		KB:       p.KB,
 	}
 }
 

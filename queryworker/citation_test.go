@@ -100,7 +100,11 @@ func TestPackKeepsToTheBudget(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, p := range pack(hits.Passages, tt.budget) {
+			var all []wideHit
+			for _, h := range hits.Passages {
+				all = append(all, wideHit{Hit: h})
+			}
+			for _, p := range pack(all, tt.budget) {
 				got = append(got, p.N)
 				total += passageOverhead + tokens(p.Title) + tokens(p.Text)
 			}

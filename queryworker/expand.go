@@ -9,38 +9,58 @@ import (
 	"github.com/tributary-kb/tributary"
 )
 
+// A wideHit is a hit whose text may be more than its passage.
+type wideHit struct {
+	tributary.Hit
+	// passages are the hits that the wider text took in, best first, as they
+	// are by themselves; nil where the text is that of the passage.
+	passages []tributary.Hit
+	chunks   [2]int // of the text, half-open
+}
+
 // hits turns the candidates into hits, with as much of their documents around
 // them as the request wants.
-func (s *search) hits(ctx context.Context, best []*candidate) ([]tributary.Hit, error) {
-	hits := []tributary.Hit{}
+func (s *search) hits(ctx context.Context, best []*candidate) ([]wideHit, error) {
+	hits := []wideHit{}
 	wide := s.req.Expand != nil || s.req.Context != tributary.ContextPassages
 	if wide {
 		defer s.step("expand")()
 	}
-	covered := map[string][][2]int{} // by document, the chunks that hits have
 	for _, c := range best {
-		if slices.ContainsFunc(covered[c.Document], func(r [2]int) bool { return r[0] <= c.chunk && c.chunk < r[1] }) {
+		passage := s.passage(len(hits)+1, c)
+		if i := slices.IndexFunc(hits, func(h wideHit) bool {
+			return wide && h.Document == c.Document && h.chunks[0] <= c.chunk && c.chunk < h.chunks[1]
+		}); i >= 0 {
+			hits[i].passages = append(hits[i].passages, passage)
 			continue
 		}
-		h := hit(len(hits)+1, c.score, c.Object, c.record, c.chunk)
-		h.Duplicates = len(c.why.Merged)
-		if len(s.req.KBs) > 0 {
-			h.KB = c.kb
-		}
-		if s.req.Explain {
-			c.why.Birth = c.Birth
-			h.Explain = &c.why
-		}
+		h := wideHit{Hit: passage}
 		if wide {
-			first, last, err := s.widen(ctx, &h, c)
-			if err != nil {
+			var err error
+			if h.chunks[0], h.chunks[1], err = s.widen(ctx, &h.Hit, c); err != nil {
 				return nil, err
 			}
-			covered[c.Document] = append(covered[c.Document], [2]int{first, last})
+			if h.chunks[1]-h.chunks[0] > 1 {
+				h.passages = []tributary.Hit{passage}
+			}
 		}
 		hits = append(hits, h)
 	}
 	return hits, nil
+}
+
+// passage is the candidate as a hit with its own text.
+func (s *search) passage(rank int, c *candidate) tributary.Hit {
+	h := hit(rank, c.score, c.Object, c.record, c.chunk)
+	h.Duplicates = len(c.why.Merged)
+	if len(s.req.KBs) > 0 {
+		h.KB = c.kb
+	}
+	if s.req.Explain {
+		c.why.Birth = c.Birth
+		h.Explain = &c.why
+	}
+	return h
 }
 
 // widen gives h the text of the chunks around it and returns their range. The

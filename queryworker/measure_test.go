@@ -26,7 +26,6 @@ type company struct {
 	idf      map[string]float64
 	mean     float64
 	answers  []goldAnswer
-	question map[string]string
 }
 
 type goldAnswer struct {
@@ -69,10 +68,7 @@ func readCompany(t *testing.T) *company {
 		ID          string `json:"_id"`
 		Title, Text string
 	}
-	c := &company{idf: map[string]float64{}, question: map[string]string{}, answers: readLines[goldAnswer](t, "answers.jsonl")}
-	for _, q := range readLines[text](t, "queries.jsonl") {
-		c.question[q.ID] = q.Text
-	}
+	c := &company{idf: map[string]float64{}, answers: readLines[goldAnswer](t, "answers.jsonl")}
 	for _, d := range readLines[text](t, "corpus.jsonl") {
 		part := ""
 		for paragraph := range strings.SplitSeq(d.Text, "\n\n") {
@@ -216,28 +212,4 @@ func otherDigit(r rune) rune {
 		return '0' + (r-'0'+3)%10
 	}
 	return r
-}
-
-// The questions about one company are asked of its own documents, and of those
-// of the other, which cannot answer them.
-func TestAbstentionIsMeasured(t *testing.T) {
-	c := readCompany(t)
-	var answerable, not []float64
-	for _, a := range c.answers {
-		question := c.question[a.ID]
-		mine := c.top(question, defaultPassages, func(uri string) bool { return strings.HasPrefix(uri, a.Org) })
-		others := c.top(question, defaultPassages, func(uri string) bool { return !strings.HasPrefix(uri, a.Org) })
-		answerable = append(answerable, confidence(question, mine, analysis.Terms))
-		not = append(not, confidence(question, others, analysis.Terms))
-	}
-	for _, least := range []float64{0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6} {
-		below := func(x float64) bool { return x < least }
-		wrong, right := share(answerable, below), share(not, below)
-		t.Logf("below %.2f: recall %.3f, precision %.3f, answerable refused %.3f", least, right, right/(right+wrong), wrong)
-	}
-	t.Logf("AUC %.3f over %d questions", auc(answerable, not), len(answerable))
-	below := func(x float64) bool { return x < defaultMinConfidence }
-	if got := share(answerable, below); got > 0.05 {
-		t.Errorf("%.3f of the answerable questions are refused, want at most 0.05", got)
-	}
 }

@@ -28,32 +28,45 @@ const (
 // CodeUnavailable, a deadline that passes is CodeDeadline. A reranker that
 // fails is a note in the reply, and the hits are in the order without it.
 func (w *Worker) Search(ctx context.Context, kb string, req tributary.SearchRequest) (tributary.SearchReply, error) {
+	reply, hits, err := w.search(ctx, kb, req)
+	if err != nil {
+		return tributary.SearchReply{}, err
+	}
+	reply.Hits = make([]tributary.Hit, len(hits))
+	for i, h := range hits {
+		reply.Hits[i] = h.Hit
+	}
+	return reply, nil
+}
+
+// search is Search, with the hits beside the reply.
+func (w *Worker) search(ctx context.Context, kb string, req tributary.SearchRequest) (tributary.SearchReply, []wideHit, error) {
 	began := time.Now()
 	s, err := w.newSearch(kb, req)
 	if err != nil {
-		return tributary.SearchReply{}, err
+		return tributary.SearchReply{}, nil, err
 	}
 	if err := s.prepare(ctx); err != nil {
-		return tributary.SearchReply{}, err
+		return tributary.SearchReply{}, nil, err
 	}
 	found, err := s.run(ctx)
 	if err != nil {
-		return tributary.SearchReply{}, err
+		return tributary.SearchReply{}, nil, err
 	}
 	confidence := s.confidence(found.current)
 	reply := tributary.SearchReply{
 		Dropped: found.dropped, Confidence: confidence, NoGoodAnswer: confidence < s.limits().minConfidence(),
 	}
-	best := s.choose(ctx, found.current)
-	if reply.Hits, err = s.hits(ctx, best); err != nil {
-		return tributary.SearchReply{}, err
+	hits, err := s.hits(ctx, s.choose(ctx, found.current))
+	if err != nil {
+		return tributary.SearchReply{}, nil, err
 	}
 	if reply.Explain, err = s.explain(ctx, found); err != nil {
-		return tributary.SearchReply{}, err
+		return tributary.SearchReply{}, nil, err
 	}
 	reply.Notes = s.notes
 	reply.Seconds = time.Since(began).Seconds()
-	return reply, nil
+	return reply, hits, nil
 }
 
 // search is the state of one request.

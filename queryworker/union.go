@@ -17,9 +17,13 @@ const rrfConstant = 60
 // passages, so their rankings are fused; the parts of a question each have a
 // right to a place, so their rankings take turns.
 func (a *asking) find(ctx context.Context) error {
-	same := make([][]tributary.Hit, 0, 2+len(a.wordings))
-	for _, query := range append([]string{a.question}, a.wordings...) {
-		hits, err := a.hits(ctx, query, a.req.Alpha)
+	same := make([][]wideHit, 0, 2+len(a.wordings))
+	for i, query := range append([]string{a.question}, a.wordings...) {
+		step := ""
+		if i > 0 {
+			step = tributary.StepMultiQuery
+		}
+		hits, err := a.hits(ctx, step, query, a.req.Alpha)
 		if err != nil {
 			return err
 		}
@@ -27,15 +31,15 @@ func (a *asking) find(ctx context.Context) error {
 	}
 	if a.passage != "" {
 		byVector := 1.0
-		hits, err := a.hits(ctx, a.passage, &byVector)
+		hits, err := a.hits(ctx, tributary.StepHyde, a.passage, &byVector)
 		if err != nil {
 			return err
 		}
 		same = append(same, hits)
 	}
-	lists := [][]tributary.Hit{fused(same)}
+	lists := [][]wideHit{fused(same)}
 	for _, part := range a.parts {
-		hits, err := a.hits(ctx, part, a.req.Alpha)
+		hits, err := a.hits(ctx, tributary.StepDecompose, part, a.req.Alpha)
 		if err != nil {
 			return err
 		}
@@ -48,22 +52,47 @@ func (a *asking) find(ctx context.Context) error {
 
 func (a *asking) k() int { return cmp.Or(a.req.K, defaultPassages) }
 
-func (a *asking) hits(ctx context.Context, query string, alpha *float64) ([]tributary.Hit, error) {
-	found, err := a.Search(ctx, a.kb, tributary.SearchRequest{
-		Query: query, K: a.k(), Filter: a.req.Filter, Alpha: alpha, AtLeast: a.req.AtLeast,
+// hits searches for a query that step made, "" for the question itself, and
+// notes what the search says. How far an imagined passage is found says nothing
+// of the question.
+func (a *asking) hits(ctx context.Context, step, query string, alpha *float64) ([]wideHit, error) {
+	options := a.req.SearchOptions
+	if options.MaxTokens == 0 && a.MaxContextTokens > 0 {
+		options.MaxTokens = max(a.MaxContextTokens-passageOverhead-titleRoom, 1)
+	}
+	reply, hits, err := a.search(ctx, a.kb, tributary.SearchRequest{
+		Query: query, K: a.k(), Filter: a.req.Filter, Alpha: alpha, AtLeast: a.req.AtLeast, SearchOptions: options,
 	})
-	return found.Hits, err
+	if err != nil {
+		return nil, err
+	}
+	if step != tributary.StepHyde {
+		a.confidence = max(a.confidence, reply.Confidence)
+	}
+	for _, note := range reply.Notes {
+		if !slices.Contains(a.notes, note) {
+			a.notes = append(a.notes, note)
+		}
+	}
+	a.searches = append(a.searches, tributary.AskSearch{
+		Query: query, Step: step, Hits: len(hits), Confidence: reply.Confidence, Explain: reply.Explain,
+	})
+	return hits, nil
 }
+
+// titleRoom is what is left for the title of a document that takes up all of
+// the prompt, in tokens.
+const titleRoom = 100
 
 // fused joins rankings by reciprocal rank: a passage's score is the sum of
 // 1/(rrfConstant + rank) over the rankings that have it. One ranking stays as
 // it is.
-func fused(lists [][]tributary.Hit) []tributary.Hit {
+func fused(lists [][]wideHit) []wideHit {
 	if len(lists) == 1 {
 		return lists[0]
 	}
 	scores := map[string]float64{}
-	var all []tributary.Hit
+	var all []wideHit
 	for _, list := range lists {
 		for _, h := range list {
 			if scores[h.ID] == 0 {
@@ -75,14 +104,14 @@ func fused(lists [][]tributary.Hit) []tributary.Hit {
 	for i := range all {
 		all[i].Score = scores[all[i].ID]
 	}
-	slices.SortStableFunc(all, func(a, b tributary.Hit) int { return cmp.Compare(b.Score, a.Score) })
+	slices.SortStableFunc(all, func(a, b wideHit) int { return cmp.Compare(b.Score, a.Score) })
 	return all
 }
 
 // inTurn takes the best passage of each ranking, then the second, and so on,
 // each passage once.
-func inTurn(lists [][]tributary.Hit) []tributary.Hit {
-	var all []tributary.Hit
+func inTurn(lists [][]wideHit) []wideHit {
+	var all []wideHit
 	seen := map[string]bool{}
 	for place, more := 0, true; more; place++ {
 		more = false
@@ -101,7 +130,7 @@ func inTurn(lists [][]tributary.Hit) []tributary.Hit {
 }
 
 // renumbered gives hits the ranks of their order.
-func renumbered(hits []tributary.Hit) []tributary.Hit {
+func renumbered(hits []wideHit) []wideHit {
 	for i := range hits {
 		hits[i].Rank = i + 1
 	}

@@ -64,7 +64,7 @@ type Worker struct {
 	// Answers says how questions are answered; zeros mean the defaults.
 	Answers AskConfig
 	// Terms returns the words of text that count, as [Extractive.Terms] does;
-	// support and confidence are counted in them. Nil means lower-case words.
+	// support is counted in them. Nil means lower-case words.
 	Terms func(text, lang string) []string
 	// MaxContextTokens bounds the passages that the generator is given, in
 	// estimated tokens; 0 means no bound.

@@ -38,6 +38,9 @@ taken out.
 the next question may refer to them ("and what about dogs?"). The system
 forgets it after a while, or with --forget.
 
+The passages are searched for as ` + "`tributary search`" + ` does, with its flags and its
+terms in the question (source:docs, lang:en, ...).
+
 --steps does more with the question before the search, at the price of asking
 the model once for each: rewrite, route, decompose, multi_query, hyde.
 
@@ -63,22 +66,23 @@ and what was done.`,
 // askFlags are the flags of ask.
 type askFlags struct {
 	queryFlags
-	conversation             string
-	steps                    []string
-	explain, noCache, forget bool
+	rankFlags
+	conversation    string
+	steps           []string
+	noCache, forget bool
 }
 
 func (f *askFlags) add(flags *pflag.FlagSet) {
 	f.queryFlags.add(flags, askPassages, "`NUMBER` of passages to answer from", 5*time.Minute)
 	flags.StringVar(&f.conversation, "conversation", "", "go on with the conversation of this `ID`, or begin it: 8 to 64 letters, digits, '-' and '_'")
 	flags.StringSliceVar(&f.steps, "steps", nil, "`STEPS` before the search (default: what ask.steps says; \"none\": none)")
-	flags.BoolVar(&f.explain, "explain", false, "tell what was done, and how far each sentence is supported")
 	flags.BoolVar(&f.noCache, "no-cache", false, "have the answer written anew")
 	flags.BoolVar(&f.forget, "forget", false, "forget the conversation instead of asking")
+	f.rankFlags.add(flags, "tell what was searched and found, and how far each sentence is supported")
 }
 
-// options are what the flags say beside the search.
-func (f *askFlags) options() (tributary.AskOptions, error) {
+// askOptions are what the flags say beside the search.
+func (f *askFlags) askOptions() (tributary.AskOptions, error) {
 	o := tributary.AskOptions{Conversation: f.conversation, NoCache: f.noCache, Steps: f.steps}
 	if len(f.steps) == 1 && f.steps[0] == "none" {
 		o.Steps = []string{}
@@ -95,7 +99,7 @@ func (a *app) forget(ctx context.Context, args []string, f *askFlags) error {
 	if len(args) > 0 || f.conversation == "" {
 		return usagef("--forget takes --conversation and no question")
 	}
-	if _, err := f.options(); err != nil {
+	if _, err := f.askOptions(); err != nil {
 		return err
 	}
 	return a.session(ctx, f.timeout, func(ctx context.Context, c client) error {
@@ -109,15 +113,21 @@ func (a *app) ask(ctx context.Context, question string, f *askFlags) error {
 	if err != nil {
 		return err
 	}
-	options, err := f.options()
+	options, err := f.askOptions()
 	if err != nil {
 		return err
 	}
-	request := tributary.AskRequest{Question: s.Query, K: s.K, Filter: s.Filter, Alpha: s.Alpha, AtLeast: s.AtLeast, AskOptions: options}
+	request := tributary.AskRequest{
+		Question: s.Query, K: s.K, Filter: s.Filter, Alpha: s.Alpha, AtLeast: s.AtLeast,
+		AskOptions: options, SearchOptions: f.rankFlags.options(),
+	}
 	return a.session(ctx, f.timeout, func(ctx context.Context, c client) error {
 		answer, streamed, err := a.askStreaming(ctx, c, request)
 		if err != nil {
 			return err
+		}
+		for _, note := range answer.Notes {
+			a.warnf("note: %s", cleanLine(note))
 		}
 		if a.json {
 			if answer.Citations == nil {

@@ -38,6 +38,9 @@ func (a *app) printExplanation(answer tributary.Answer) {
 		}
 		a.printf("  %s, %.0f ms%s: %s\n", s.Name, s.Milliseconds, tokensOf(s.Usage), cleanLine(what))
 	}
+	if answer.Explain != nil {
+		a.printSearches(*answer.Explain)
+	}
 	if len(answer.Sentences) > 0 {
 		a.printf("\n%s\n", a.out.paint(bold, "Support"))
 	}
@@ -45,6 +48,30 @@ func (a *app) printExplanation(answer tributary.Answer) {
 		a.printIndented(fmt.Sprintf("%.2f ", s.Support), sentenceOf(answer, s))
 	}
 	a.printf("\n%.2f s%s\n", answer.Seconds, tokensOf(answer.Usage))
+}
+
+// printSearches tells what was searched for an answer, and what it was
+// written from.
+func (a *app) printSearches(e tributary.AskExplain) {
+	for _, s := range e.Searches {
+		a.printf("\n%s %s\n", a.out.paint(bold, "Searched for"), cleanLine(s.Query))
+		if s.Step != "" {
+			a.printf("  made by %s\n", cleanLine(s.Step))
+		}
+		a.printf("  %d hits, confidence %.2f\n", s.Hits, s.Confidence)
+		if s.Explain != nil {
+			a.printExplain(s.Explain)
+		}
+	}
+	if len(e.Passages) > 0 {
+		a.printf("\n%s\n", a.out.paint(bold, "Passages"))
+	}
+	for _, h := range e.Passages {
+		a.printf("  [%d] %s  %.3f\n", h.Rank, cleanLine(h.URI), h.Score)
+		if h.Explain != nil {
+			a.printf("      %s\n", a.out.paint(dim, reasons(h.Explain)))
+		}
+	}
 }
 
 // printIndented prints text after a mark, its further lines below its first.

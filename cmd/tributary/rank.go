@@ -8,7 +8,8 @@ import (
 	"github.com/tributary-kb/tributary"
 )
 
-// rankFlags are the flags of search that say how it ranks and what it shows.
+// rankFlags are the flags of search and ask that say how hits are ranked and
+// how much of their documents they have.
 type rankFlags struct {
 	kbs           []string
 	fusion        string
@@ -22,7 +23,7 @@ type rankFlags struct {
 	explain       bool
 }
 
-func (r *rankFlags) add(flags *pflag.FlagSet) {
+func (r *rankFlags) add(flags *pflag.FlagSet, explain string) {
 	flags.StringSliceVar(&r.kbs, "kbs", nil, "search these knowledge `BASES` together, in place of --kb")
 	flags.StringVar(&r.fusion, "fusion", "", "how words and meaning are joined: `relative` scores or ranked")
 	flags.BoolVar(&r.noRerank, "no-rerank", false, "skip the configured reranker")
@@ -30,10 +31,10 @@ func (r *rankFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&r.unique, "unique", false, "merge passages that are nearly the same")
 	flags.Float64Var(&r.diversity, "diversity", 0, "how much it counts against a passage to repeat a better one, `0..1`")
 	flags.DurationVar(&r.halfLife, "half-life", 0, "prefer passages that changed lately: half of the bonus is lost in `AGE`, e.g. 720h")
-	flags.IntVar(&r.before, "before", 0, "show `N` neighbours before each passage")
-	flags.IntVar(&r.after, "after", 0, "show `N` neighbours after each passage")
-	flags.StringVar(&r.context, "context", "", "show `passages`, sections or documents")
-	flags.BoolVar(&r.explain, "explain", false, "tell how each hit came to its rank")
+	flags.IntVar(&r.before, "before", 0, "take in `N` neighbours before each passage")
+	flags.IntVar(&r.after, "after", 0, "take in `N` neighbours after each passage")
+	flags.StringVar(&r.context, "context", "", "how much of a document each hit is: `passages`, sections or documents")
+	flags.BoolVar(&r.explain, "explain", false, explain)
 }
 
 // options are the flags as the protocol has them; the service checks them.

@@ -193,23 +193,32 @@ func TestConfidenceTellsForeignQuestions(t *testing.T) {
 			s := newSystem(t)
 			s.fill(documents, "text/markdown")
 			var own, foreign []float64
+			wrong, right := 0.0, 0.0 // questions that were not answered
 			for _, q := range append(slices.Clone(company.Queries), other.Queries...) {
-				reply, err := s.Search(t.Context(), tributary.SearchRequest{Query: q.Text})
-				fatal(t, err)
+				var reply tributary.Answer
+				fatal(t, s.Ask(t.Context(), tributary.AskRequest{Question: q.Text}, func(e tributary.AskEvent) error {
+					if e.Answer != nil {
+						reply = *e.Answer
+					}
+					return nil
+				}))
 				answerable := false
 				for document := range q.Relevant {
 					answerable = answerable || strings.HasPrefix(document, org+"/")
 				}
+				silent := 0.0
+				if reply.NoAnswer {
+					silent = 1
+				}
 				if answerable {
-					own = append(own, reply.Confidence)
+					own, wrong = append(own, reply.Confidence), wrong+silent
 				} else {
-					foreign = append(foreign, reply.Confidence)
+					foreign, right = append(foreign, reply.Confidence), right+silent
 				}
 			}
 			auc := eval.AUC(own, foreign)
-			kept, refused := share(own, func(c float64) bool { return c >= .5 }), share(foreign, func(c float64) bool { return c < .5 })
-			hits := refused * float64(len(foreign))
-			precision := hits / math.Max(hits+(1-kept)*float64(len(own)), 1)
+			kept, refused := 1-wrong/float64(len(own)), right/float64(len(foreign))
+			precision := right / math.Max(right+wrong, 1)
 			t.Logf("%s: %d own questions, %d foreign; AUC %.3f; abstention recall %.3f, precision %.3f; own refused %.3f",
 				org, len(own), len(foreign), auc, refused, precision, 1-kept)
 			for _, threshold := range []float64{.1, .3, .5, .7, .9} {

@@ -45,7 +45,7 @@ found.`,
 		},
 	}
 	q.add(cmd.Flags(), 10, "`NUMBER` of hits", 30*time.Second)
-	r.add(cmd.Flags())
+	r.add(cmd.Flags(), "tell how each hit came to its rank")
 	cmd.Flags().BoolVar(&full, "full", false, "show passages whole")
 	return cmd
 }
@@ -101,9 +101,6 @@ func (q *queryFlags) searchRequest(query string) (tributary.SearchRequest, error
 
 func (a *app) printReply(reply tributary.SearchReply, full bool) {
 	a.printHits(reply.Hits, full)
-	for _, note := range reply.Notes {
-		a.warnf("%s", cleanLine(note))
-	}
 	if reply.NoGoodAnswer && len(reply.Hits) > 0 {
 		a.warnf("None of these may be what was asked for (confidence %.2f).", reply.Confidence)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/tributary-kb/tributary"
@@ -21,12 +22,13 @@ import (
 
 // system is what the gateway talks to: it remembers what it was asked.
 type system struct {
-	kb    string
-	added []tributary.AddRequest
-	asked []tributary.AskRequest
-	fail  error // of every call
-	late  error // of Ask, after its first piece
-	state tributary.State
+	kb       string
+	added    []tributary.AddRequest
+	asked    []tributary.AskRequest
+	searched []tributary.SearchRequest
+	fail     error // of every call
+	late     error // of Ask, after its first piece
+	state    tributary.State
 }
 
 func (s *system) Add(_ context.Context, r tributary.AddRequest) (tributary.Receipt, error) {
@@ -43,7 +45,10 @@ func (s *system) Wait(_ context.Context, at []tributary.At, settled func(tributa
 }
 
 func (s *system) Search(_ context.Context, r tributary.SearchRequest) (tributary.SearchReply, error) {
-	return tributary.SearchReply{Hits: []tributary.Hit{{Rank: 1, URI: "note:1", Title: "One", Text: "about " + r.Query}}}, s.fail
+	s.searched = append(s.searched, r)
+	return tributary.SearchReply{
+		Hits: []tributary.Hit{{Rank: 1, URI: "note:1", Title: "One", Text: "about " + r.Query}}, Notes: []string{"by words"},
+	}, s.fail
 }
 
 func (s *system) Ask(_ context.Context, r tributary.AskRequest, event func(tributary.AskEvent) error) error {
@@ -59,7 +64,7 @@ func (s *system) Ask(_ context.Context, r tributary.AskRequest, event func(tribu
 			return s.late
 		}
 	}
-	return event(tributary.AskEvent{Answer: &tributary.Answer{Answer: "It is blue. [1]", Generator: "extractive",
+	return event(tributary.AskEvent{Answer: &tributary.Answer{Answer: "It is blue. [1]", Generator: "extractive", Notes: []string{"by words"},
 		Citations: []tributary.Citation{{N: 1, URI: "note:1", Title: "One", Text: "blue"}}}})
 }
 
@@ -480,6 +485,34 @@ func TestMCPToolsOverAPipe(t *testing.T) {
 	}
 }
 
+// useOptions searches and asks with fields that both share, as JSON.
+func useOptions(t *testing.T, session *mcp.ClientSession, s *system) {
+	t.Helper()
+	args := map[string]any{"query": "x", "k": 3, "alpha": 0.5, "kbs": []string{"wiki", "notes"}, "context": "documents",
+		"filter": map[string]any{"sources": []string{"docs"}, "not": map[string]any{"languages": []string{"de"}}}, "explain": true}
+	for _, tool := range []string{"search", "ask"} {
+		reply, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: args})
+		if err != nil || reply.IsError || !strings.Contains(reply.Content[0].(*mcp.TextContent).Text, "Note: by words") {
+			t.Fatalf("%s: %+v, %v", tool, reply, err)
+		}
+		args["question"] = args["query"]
+		delete(args, "query")
+	}
+	alpha := 0.5
+	want := tributary.SearchRequest{K: 3, Alpha: &alpha,
+		Filter:        tributary.Filter{Sources: []string{"docs"}, FilterTerms: tributary.FilterTerms{Not: &tributary.PlainFilter{Languages: []string{"de"}}}},
+		SearchOptions: tributary.SearchOptions{KBs: []string{"wiki", "notes"}, Context: tributary.ContextDocuments, Explain: true}}
+	search, ask := s.searched[len(s.searched)-1], s.asked[len(s.asked)-1]
+	search.Query = ""
+	if diff := cmp.Diff(want, search); diff != "" {
+		t.Errorf("searched (-want +got):\n%s", diff)
+	}
+	got := tributary.SearchRequest{K: ask.K, Alpha: ask.Alpha, Filter: ask.Filter, SearchOptions: ask.SearchOptions}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
 func useTools(t *testing.T, session *mcp.ClientSession, s *system) {
 	t.Helper()
 	for _, tt := range []struct {
@@ -501,6 +534,7 @@ func useTools(t *testing.T, session *mcp.ClientSession, s *system) {
 			t.Errorf("%s gives %q (error %t), want %q", tt.tool, text, reply.IsError, tt.want)
 		}
 	}
+	useOptions(t, session, s)
 	s.fail = tributary.Errorf(tributary.CodeUnavailable, "the index is away")
 	reply, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "search", Arguments: map[string]any{"query": "x"}})
 	if err != nil || !reply.IsError || !strings.Contains(reply.Content[0].(*mcp.TextContent).Text, "the index is away") {

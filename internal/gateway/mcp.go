@@ -32,9 +32,9 @@ func NewMCP(cfg Config) *mcp.Server {
 	})
 	readOnly := &mcp.ToolAnnotations{ReadOnlyHint: true}
 	mcp.AddTool(server, &mcp.Tool{Name: "search", Annotations: readOnly,
-		Description: "Find the passages of the knowledge base that fit a query best, with their place in the document."}, t.search)
+		Description: "Find the passages of the knowledge base that fit a query best, with their place in the document." + optionsHelp}, t.search)
 	mcp.AddTool(server, &mcp.Tool{Name: "ask", Annotations: readOnly,
-		Description: "Answer a question from the knowledge base, with numbered citations."}, t.ask)
+		Description: "Answer a question from the knowledge base, with numbered citations." + optionsHelp}, t.ask)
 	mcp.AddTool(server, &mcp.Tool{Name: "add",
 		Description: "Publish a document, or a new version of it, and wait until it can be searched."}, t.add)
 	mcp.AddTool(server, &mcp.Tool{Name: "show", Annotations: readOnly,
@@ -55,17 +55,28 @@ func (t tools) system(kb string) (System, error) {
 }
 
 type searchTool struct {
-	Query string `json:"query" jsonschema:"what to look for, in words"`
-	K     int    `json:"k,omitempty" jsonschema:"how many passages, 10 if left out"`
-	KB    string `json:"kb,omitempty" jsonschema:"the knowledge base, the default one if left out"`
+	Query  string           `json:"query" jsonschema:"what to look for, in words"`
+	K      int              `json:"k,omitempty" jsonschema:"how many passages, 10 if left out"`
+	KB     string           `json:"kb,omitempty" jsonschema:"the knowledge base, the default one if left out"`
+	Filter tributary.Filter `json:"filter,omitzero" jsonschema:"what to search in; left out: everything"`
+	Alpha  *float64         `json:"alpha,omitempty" jsonschema:"0 goes by words alone, 1 by meaning alone; leave it out as a rule"`
+	tributary.SearchOptions
 }
+
+// optionsHelp tells an assistant what the fields that search and ask share are
+// for.
+const optionsHelp = " Optional: filter (sources, uri_prefix, languages, content_types, changed_after, metadata, any, not); kbs, to search several " +
+	"knowledge bases together; context, passages or sections or documents; expand, neighbours before and after; recency, diversity, unique, " +
+	"min_score, rerank; explain."
 
 func (t tools) search(ctx context.Context, _ *mcp.CallToolRequest, in searchTool) (*mcp.CallToolResult, any, error) {
 	s, err := t.system(in.KB)
 	if err != nil {
 		return nil, nil, err
 	}
-	reply, err := s.Search(ctx, tributary.SearchRequest{Query: in.Query, K: in.K})
+	reply, err := s.Search(ctx, tributary.SearchRequest{
+		Query: in.Query, K: in.K, Filter: in.Filter, Alpha: in.Alpha, SearchOptions: in.SearchOptions,
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,10 +84,23 @@ func (t tools) search(ctx context.Context, _ *mcp.CallToolRequest, in searchTool
 	for _, hit := range reply.Hits {
 		fmt.Fprintf(&b, "%d. %s\n%s\n\n", hit.Rank, placeOf(hit), hit.Text)
 	}
-	if len(reply.Hits) == 0 {
+	switch {
+	case len(reply.Hits) == 0:
 		b.WriteString("No passage found.")
+	case reply.NoGoodAnswer:
+		fmt.Fprintf(&b, "None of these may be what was asked for (confidence %.2f).\n", reply.Confidence)
 	}
+	b.WriteString(noted(reply.Notes))
 	return text(b.String()), reply, nil
+}
+
+// noted is what could not be done as asked, a line for each.
+func noted(notes []string) string {
+	var b strings.Builder
+	for _, note := range notes {
+		b.WriteString("\nNote: " + note)
+	}
+	return b.String()
 }
 
 // placeOf names a hit's document and its place in it.
@@ -95,8 +119,12 @@ func placeOf(h tributary.Hit) string {
 }
 
 type askTool struct {
-	Question string `json:"question" jsonschema:"the question, complete in itself"`
-	KB       string `json:"kb,omitempty" jsonschema:"the knowledge base, the default one if left out"`
+	Question string           `json:"question" jsonschema:"the question, complete in itself"`
+	K        int              `json:"k,omitempty" jsonschema:"how many passages to answer from, 6 if left out"`
+	KB       string           `json:"kb,omitempty" jsonschema:"the knowledge base, the default one if left out"`
+	Filter   tributary.Filter `json:"filter,omitzero" jsonschema:"what to search in; left out: everything"`
+	Alpha    *float64         `json:"alpha,omitempty" jsonschema:"0 goes by words alone, 1 by meaning alone; leave it out as a rule"`
+	tributary.SearchOptions
 }
 
 func (t tools) ask(ctx context.Context, _ *mcp.CallToolRequest, in askTool) (*mcp.CallToolResult, any, error) {
@@ -104,11 +132,13 @@ func (t tools) ask(ctx context.Context, _ *mcp.CallToolRequest, in askTool) (*mc
 	if err != nil {
 		return nil, nil, err
 	}
-	answer, err := answerTo(ctx, s, tributary.AskRequest{Question: in.Question}, func(string) error { return nil })
+	answer, err := answerTo(ctx, s, tributary.AskRequest{
+		Question: in.Question, K: in.K, Filter: in.Filter, Alpha: in.Alpha, SearchOptions: in.SearchOptions,
+	}, func(string) error { return nil })
 	if err != nil {
 		return nil, nil, err
 	}
-	return text(answer.Answer + sourceList(answer.Citations)), answer, nil
+	return text(answer.Answer + sourceList(answer.Citations) + noted(answer.Notes)), answer, nil
 }
 
 type addTool struct {
