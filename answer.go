@@ -28,6 +28,13 @@ type AskOptions struct {
 	// id: 8 to 64 of A-Z, a-z, 0-9, '-' and '_', chosen by the client. Whoever
 	// knows it reads the conversation. "" keeps nothing.
 	Conversation string `json:"conversation,omitempty"`
+	// History is what was said before, oldest first, for a client that keeps it
+	// by itself; with Conversation it is refused. The last ask.max_turns count.
+	History []Turn `json:"history,omitempty"`
+	// Instructions say what the answer should be like: tone, length, layout. A
+	// model is told them beside its rules, which they do not change; without a
+	// model they have no effect.
+	Instructions string `json:"instructions,omitempty"`
 	// Steps names what is done with the question before the search: StepRewrite,
 	// StepRoute, StepDecompose, StepMultiQuery, StepHyde. Nil means what
 	// ask.steps says, an empty list none.
@@ -79,7 +86,7 @@ type AskSearch struct {
 type Turn struct {
 	Question string    `json:"question"`
 	Answer   string    `json:"answer"`
-	At       time.Time `json:"at"`
+	At       time.Time `json:"at,omitzero"`
 }
 
 // ForgetRequest deletes a conversation.

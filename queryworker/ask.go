@@ -31,6 +31,8 @@ type Prompt struct {
 	Question string
 	History  []tributary.Turn // what was said before, oldest first
 	Passages []Passage        // in order of rank, never empty when a Worker asks
+	// Instructions are wishes of who asks for the form of the answer.
+	Instructions string
 }
 
 // Passage is a hit, under the number by which the answer cites it. All of it
@@ -54,7 +56,7 @@ type Passage struct {
 // otherwise the errors of [Worker.Search] and of the generator.
 func (w *Worker) Ask(ctx context.Context, kb string, req tributary.AskRequest, emit func(tributary.AskEvent) error) error {
 	a := &asking{Worker: w, kb: kb, req: req, emit: emit, began: time.Now(), question: strings.TrimSpace(req.Question)}
-	for _, before := range []func(context.Context) error{a.recall, a.prepare, a.find} {
+	for _, before := range []func(context.Context) error{a.recall, a.bound, a.prepare, a.find} {
 		if err := before(ctx); err != nil {
 			return err
 		}
@@ -83,6 +85,7 @@ type asking struct {
 	began    time.Time
 	question string // as it is searched for and answered
 	history  []tributary.Turn
+	budget   int // what the passages of the prompt may have together, in tokens; 0 means no bound
 	done     []tributary.AskStep
 	parts    []string // of the question, each searched for
 	wordings []string // of the question
@@ -101,7 +104,7 @@ type asking struct {
 
 // write finds the text in the cache, or lets the generator write it.
 func (a *asking) write(ctx context.Context) error {
-	p := Prompt{Question: a.question, History: a.history, Passages: a.passages}
+	p := Prompt{Question: a.question, History: a.history, Passages: a.passages, Instructions: strings.TrimSpace(a.req.Instructions)}
 	name := a.generator().Name()
 	if !a.req.NoCache {
 		a.text = a.Cache.get(a.kb, name, p)

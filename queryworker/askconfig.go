@@ -77,6 +77,11 @@ func (c AskConfig) steps() []string {
 	return c.Steps
 }
 
+func (c AskConfig) maxTurns() int {
+	c.SetDefaults()
+	return c.MaxTurns
+}
+
 // descriptions are the texts of Sources by name.
 func (c AskConfig) descriptions() map[string]string {
 	all := make(map[string]string, len(c.Sources))

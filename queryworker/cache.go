@@ -60,9 +60,10 @@ func cacheKey(kb, generator string, p Prompt) string {
 	}
 	key := struct {
 		KB, Generator, Question string
+		Instructions            string
 		History                 []tributary.Turn
 		Passages                []passage
-	}{kb, generator, strings.Join(strings.Fields(p.Question), " "), p.History, nil}
+	}{kb, generator, strings.Join(strings.Fields(p.Question), " "), p.Instructions, p.History, nil}
 	for _, h := range p.Passages {
 		key.Passages = append(key.Passages, passage{h.N, h.ID, h.Document, h.Version, h.Title, h.Text, h.Location.Heading})
 	}

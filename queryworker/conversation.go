@@ -3,6 +3,7 @@ package queryworker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +25,11 @@ type Conversations interface {
 // recall reads what was said before in the request's conversation.
 func (a *asking) recall(ctx context.Context) error {
 	id := a.req.Conversation
-	if id == "" {
+	switch {
+	case id != "" && len(a.req.History) > 0:
+		return invalid("history and conversation are both given: set one")
+	case id == "":
+		a.history = a.told()
 		return nil
 	}
 	if err := tributary.CheckConversation(id); err != nil {
@@ -40,6 +45,49 @@ func (a *asking) recall(ctx context.Context) error {
 	a.history = turns
 	return nil
 }
+
+// told is the history that came with the request, no longer than one that is
+// kept here would be.
+func (a *asking) told() []tributary.Turn {
+	turns := a.req.History
+	turns = turns[max(len(turns)-a.Answers.maxTurns(), 0):]
+	kept := make([]tributary.Turn, len(turns))
+	for i, t := range turns {
+		kept[i] = tributary.Turn{
+			Question: head(strings.TrimSpace(t.Question), maxTurnBytes),
+			Answer:   head(mark.ReplaceAllString(t.Answer, ""), maxTurnBytes),
+		}
+	}
+	return kept
+}
+
+// bound lets history and instructions have a third of the prompt each: of the
+// history the oldest turns go, instructions that are longer are refused. What
+// they need is not there for passages.
+func (a *asking) bound(context.Context) error {
+	if a.budget = a.MaxContextTokens; a.budget == 0 {
+		return nil
+	}
+	third := max(a.MaxContextTokens/3, 1)
+	wished := tokens(a.req.Instructions)
+	if wished > third {
+		return tooLarge("the instructions' length in tokens", wished, third, "a third of generator.max_context_tokens")
+	}
+	said := 0
+	for i, turn := range slices.Backward(a.history) {
+		cost := turnOverhead + tokens(turn.Question) + tokens(turn.Answer)
+		if said+cost > third {
+			a.history = a.history[i+1:]
+			break
+		}
+		said += cost
+	}
+	a.budget -= wished + said
+	return nil
+}
+
+// turnOverhead is what a turn costs beside its texts, in tokens.
+const turnOverhead = 60
 
 // remember adds the turn to the conversation.
 func (a *asking) remember(ctx context.Context, answer string) error {

@@ -46,7 +46,7 @@ func (a *asking) find(ctx context.Context) error {
 		lists = append(lists, hits)
 	}
 	hits := inTurn(lists)
-	a.passages = pack(renumbered(hits[:min(len(hits), a.k())]), a.MaxContextTokens)
+	a.passages = pack(renumbered(hits[:min(len(hits), a.k())]), a.budget)
 	return nil
 }
 
@@ -57,8 +57,8 @@ func (a *asking) k() int { return cmp.Or(a.req.K, defaultPassages) }
 // of the question.
 func (a *asking) hits(ctx context.Context, step, query string, alpha *float64) ([]wideHit, error) {
 	options := a.req.SearchOptions
-	if options.MaxTokens == 0 && a.MaxContextTokens > 0 {
-		options.MaxTokens = max(a.MaxContextTokens-passageOverhead-titleRoom, 1)
+	if options.MaxTokens == 0 && a.budget > 0 {
+		options.MaxTokens = max(a.budget-passageOverhead-titleRoom, 1)
 	}
 	reply, hits, err := a.search(ctx, a.kb, tributary.SearchRequest{
 		Query: query, K: a.k(), Filter: a.req.Filter, Alpha: alpha, AtLeast: a.req.AtLeast, SearchOptions: options,

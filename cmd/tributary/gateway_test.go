@@ -18,6 +18,7 @@ import (
 
 	"github.com/tributary-kb/tributary/internal/gateway"
 	"github.com/tributary-kb/tributary/internal/testenv"
+	"github.com/tributary-kb/tributary/queryworker"
 )
 
 // serveHTTP puts the gateway, as the commands build it, before s.
@@ -90,6 +91,50 @@ func TestAKnowledgeBaseIsAModelForChatFrontEnds(t *testing.T) {
 	for _, want := range []string{"vermilion", "[1]", "note:sky"} {
 		if !strings.Contains(got.Choices[0].Message.Content, want) {
 			t.Errorf("%q is not in the answer %q", want, got.Choices[0].Message.Content)
+		}
+	}
+}
+
+// A model is told what was said before and what the answer should be like, and
+// its tokens are told at the end.
+func TestAChatGoesToTheConfiguredModel(t *testing.T) {
+	var told []string
+	model := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		told = append(told, string(data))
+		text := "It is vermilion [1]."
+		if strings.Contains(string(data), "Rewrite the last question") {
+			text = `{"question": "What colour is the sky over the harbour at dusk?"}`
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fatal(t, json.NewEncoder(w).Encode(map[string]any{
+			"choices": []any{map[string]any{"message": map[string]any{"content": text}, "finish_reason": "stop"}},
+			"usage":   map[string]any{"prompt_tokens": 50, "completion_tokens": 5},
+		}))
+	}))
+	t.Cleanup(model.Close)
+	s := newSystem(t, func(s *system) {
+		s.cfg.Query.Generator.Provider, s.cfg.Query.Generator.BaseURL, s.cfg.Query.Generator.Model = queryworker.ProviderOpenAI, model.URL, "m"
+	})
+	s.settled(s.put("note:sky", "The sky over the harbour is vermilion at dusk."))
+	reply := sendExample(t, serveHTTP(t, s), "POST /v1/chat/completions\nContent-Type: application/json\n\n"+
+		`{"model":"tributary/`+s.kb+`","stream":true,"stream_options":{"include_usage":true},"messages":[
+		{"role":"system","content":"Be brief."},{"role":"user","content":"Is there a harbour?"},{"role":"assistant","content":"Yes."},
+		{"role":"user","content":"And what colour is the sky over it at dusk?"}]}`, "200")
+	for _, want := range []string{"vermilion", "note:sky", `"usage":{"prompt_tokens":100,"completion_tokens":10,"total_tokens":110}`, "[DONE]"} {
+		if !strings.Contains(string(reply), want) {
+			t.Errorf("%q is not in the reply %s", want, reply)
+		}
+	}
+	if len(told) != 2 {
+		t.Fatalf("the model was asked %d times, want for the question and for the answer", len(told))
+	}
+	for _, want := range []string{"Be brief.", "Is there a harbour?", "vermilion at dusk", "What colour is the sky"} {
+		if !strings.Contains(told[1], want) {
+			t.Errorf("%q is not in what the model was told: %s", want, told[1])
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,10 @@ type chatRequest struct {
 	Model    string        `json:"model"`
 	Messages []chatMessage `json:"messages"`
 	Stream   bool          `json:"stream,omitempty"`
+	// StreamOptions is OpenAI's: whether a last piece tells the tokens.
+	StreamOptions struct {
+		IncludeUsage bool `json:"include_usage,omitempty"`
+	} `json:"stream_options,omitzero"`
 }
 
 type chatMessage struct {
@@ -62,6 +67,21 @@ type chatReply struct {
 	Choices []chatChoice `json:"choices"`
 	// Citations are not OpenAI's: what the numbers in the text refer to.
 	Citations []tributary.Citation `json:"citations"`
+	Usage     chatUsage            `json:"usage"`
+	// Notes are not OpenAI's: what could not be done as asked.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// chatUsage counts the tokens of the model that wrote the answer: none where
+// sentences were copied.
+type chatUsage struct {
+	Prompt     int `json:"prompt_tokens"`
+	Completion int `json:"completion_tokens"`
+	Total      int `json:"total_tokens"`
+}
+
+func newUsage(u tributary.Usage) chatUsage {
+	return chatUsage{Prompt: u.TokensIn, Completion: u.TokensOut, Total: u.TokensIn + u.TokensOut}
 }
 
 type chatChoice struct {
@@ -77,6 +97,8 @@ type chatChunk struct {
 	Model     string               `json:"model"`
 	Choices   []chunkChoice        `json:"choices"`
 	Citations []tributary.Citation `json:"citations,omitempty"` // of the last
+	Notes     []string             `json:"notes,omitempty"`     // of the last
+	Usage     *chatUsage           `json:"usage,omitempty"`     // of one without choices at the end
 }
 
 type chunkChoice struct {
@@ -110,6 +132,11 @@ func newModel(kb string) model {
 }
 
 func (h *handler) models(w http.ResponseWriter, r *http.Request) {
+	list, err := h.listModels(r)
+	h.reply(w, r, list, err)
+}
+
+func (h *handler) listModels(r *http.Request) (modelList, error) {
 	status, err := h.cfg.For(h.cfg.KB).Status(r.Context())
 	list := modelList{Object: "list", Data: []model{newModel(h.cfg.KB)}}
 	for _, kb := range status.KBs {
@@ -117,11 +144,19 @@ func (h *handler) models(w http.ResponseWriter, r *http.Request) {
 			list.Data = append(list.Data, newModel(kb.KB))
 		}
 	}
-	h.reply(w, r, list, err)
+	return list, err
 }
 
 func (h *handler) model(w http.ResponseWriter, r *http.Request) {
 	kb, err := h.kbOf(r.PathValue("model"))
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	list, err := h.listModels(r)
+	if err == nil && !slices.Contains(list.Data, newModel(kb)) {
+		err = tributary.Errorf(tributary.CodeNotFound, "model %q: no knowledge base %q; GET /v1/models lists those that there are", r.PathValue("model"), kb)
+	}
 	h.reply(w, r, newModel(kb), err)
 }
 
@@ -148,14 +183,14 @@ func (h *handler) chat(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, err)
 		return
 	}
-	question, err := lastQuestion(req.Messages)
+	ask, err := chatQuestion(req.Messages)
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
 	c := completion{id: "chatcmpl-" + rand.Text(), created: time.Now().Unix(), model: modelPrefix + kb}
-	ask := tributary.AskRequest{Question: question}
 	if req.Stream {
+		c.usage = req.StreamOptions.IncludeUsage
 		h.chatStream(w, r, c, h.cfg.For(kb), ask)
 		return
 	}
@@ -163,18 +198,37 @@ func (h *handler) chat(w http.ResponseWriter, r *http.Request) {
 	h.reply(w, r, c.whole(answer), err)
 }
 
-// lastQuestion is the last message of the user. What was said before is not
-// part of the question.
-func lastQuestion(messages []chatMessage) (string, error) {
-	for i := len(messages) - 1; i >= 0; i-- {
-		if messages[i].Role == "user" {
-			if text := strings.TrimSpace(string(messages[i].Content)); text != "" {
-				return text, nil
-			}
-			break
+// chatQuestion is what a chat asks: its last message of the user is the
+// question, what was said before the history, and what stands under the roles
+// system and developer says what the answer should be like.
+func chatQuestion(messages []chatMessage) (tributary.AskRequest, error) {
+	var ask tributary.AskRequest
+	last := len(messages) - 1
+	for last >= 0 && messages[last].Role != "user" {
+		last--
+	}
+	if last >= 0 {
+		ask.Question = strings.TrimSpace(string(messages[last].Content))
+	}
+	if ask.Question == "" {
+		return ask, tributary.Errorf(tributary.CodeInvalid, "messages: the last one of role user has no text")
+	}
+	var wishes []string
+	for i, m := range messages {
+		text := strings.TrimSpace(string(m.Content))
+		switch {
+		case text == "":
+		case m.Role == "system" || m.Role == "developer":
+			wishes = append(wishes, text)
+		case i >= last: // the question, or what stands behind it
+		case m.Role == "user":
+			ask.History = append(ask.History, tributary.Turn{Question: text})
+		case m.Role == "assistant" && len(ask.History) > 0:
+			ask.History[len(ask.History)-1].Answer = withoutSources(text)
 		}
 	}
-	return "", tributary.Errorf(tributary.CodeInvalid, "messages: the last one of role user has no text")
+	ask.Instructions = strings.Join(wishes, "\n\n")
+	return ask, nil
 }
 
 // A completion is one reply to a chat.
@@ -182,10 +236,12 @@ type completion struct {
 	id      string
 	created int64
 	model   string
+	usage   bool // tell the tokens at the end of the stream
 }
 
 func (c completion) whole(a tributary.Answer) chatReply {
 	return chatReply{ID: c.id, Object: "chat.completion", Created: c.created, Model: c.model, Citations: a.Citations,
+		Usage: newUsage(a.Usage), Notes: a.Notes,
 		Choices: []chatChoice{{FinishReason: "stop", Message: chatMessage{Role: "assistant", Content: chatContent(a.Answer + sourceList(a.Citations))}}}}
 }
 
@@ -211,10 +267,28 @@ func (h *handler) chatStream(w http.ResponseWriter, r *http.Request, c completio
 	}
 	last := c.chunk(chunkDelta{Content: sourceList(answer.Citations)})
 	stop := "stop"
-	last.Choices[0].FinishReason, last.Citations = &stop, answer.Citations
-	if events.send("", last) == nil {
-		_ = events.write("", "[DONE]")
+	last.Choices[0].FinishReason, last.Citations, last.Notes = &stop, answer.Citations, answer.Notes
+	err = events.send("", last)
+	if c.usage && err == nil {
+		used := newUsage(answer.Usage)
+		tail := c.chunk(chunkDelta{})
+		tail.Choices, tail.Usage = []chunkChoice{}, &used
+		err = events.send("", tail)
 	}
+	if err == nil {
+		_ = events.write("", "[DONE]") // a client that is gone needs none
+	}
+}
+
+// sourcesHead begins a list of sources.
+const sourcesHead = "\n\nSources:\n"
+
+// withoutSources is what a chat says without the list that was put below it.
+func withoutSources(text string) string {
+	if i := strings.LastIndex(text, sourcesHead+"["); i >= 0 {
+		return text[:i]
+	}
+	return text
 }
 
 // sourceList names what the numbers of an answer refer to, for front ends that
@@ -223,7 +297,7 @@ func sourceList(citations []tributary.Citation) string {
 	var b strings.Builder
 	for i, c := range citations {
 		if i == 0 {
-			b.WriteString("\n\nSources:\n")
+			b.WriteString(sourcesHead)
 		}
 		fmt.Fprintf(&b, "[%d] ", c.N)
 		if c.Title != "" {

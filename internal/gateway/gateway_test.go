@@ -64,7 +64,8 @@ func (s *system) Ask(_ context.Context, r tributary.AskRequest, event func(tribu
 			return s.late
 		}
 	}
-	return event(tributary.AskEvent{Answer: &tributary.Answer{Answer: "It is blue. [1]", Generator: "extractive", Notes: []string{"by words"},
+	return event(tributary.AskEvent{Answer: &tributary.Answer{Answer: "It is blue. [1]", Generator: "extractive",
+		Usage: tributary.Usage{TokensIn: 20, TokensOut: 4}, Notes: []string{"by words"},
 		Citations: []tributary.Citation{{N: 1, URI: "note:1", Title: "One", Text: "blue"}}}})
 }
 

@@ -21,7 +21,9 @@ type problem struct {
 type problemDetail struct {
 	Message string `json:"message"`
 	Type    string `json:"type"` // invalid_request_error or server_error
-	Code    string `json:"code"` // as in docs/protocol.md
+	// Param is always null: the message names what is wrong.
+	Param *string `json:"param"`
+	Code  string  `json:"code"` // as in docs/protocol.md
 }
 
 // fail answers with err, under the status that its code names.
