@@ -81,7 +81,8 @@ type SearchRequest struct {
 	K      int    `json:"k,omitempty"` // number of hits, 0 means 10
 	Filter Filter `json:"filter,omitzero"`
 	// Alpha weighs the vector part of the score against the keyword part,
-	// from 0 (keywords only) to 1; nil means the embedder's own default.
+	// from 0 (keywords only) to 1; nil means what is set for the knowledge
+	// base, the embedder's own default if nothing is.
 	Alpha *float64 `json:"alpha,omitempty"`
 	// AtLeast lists versions that must be settled before the search runs. The
 	// search waits for them within its deadline and otherwise fails with

@@ -13,8 +13,8 @@ type SearchOptions struct {
 	// the one that the request was sent to. Their scores are compared as they
 	// stand, so all of them should have the same embedder.
 	KBs []string `json:"kbs,omitempty"`
-	// Fusion joins the ranking by keywords and that by vectors; "" means
-	// FusionRelative.
+	// Fusion joins the ranking by keywords and that by vectors; "" means what
+	// is set for the knowledge base, FusionRelative if nothing is.
 	Fusion Fusion `json:"fusion,omitempty"`
 	// Rerank switches the configured reranker on or off; nil means on where
 	// one is configured.
@@ -168,14 +168,21 @@ type HitExplain struct {
 	Merged      []string `json:"merged,omitempty"`  // URIs of the passages that Unique merged into it
 }
 
+// A Mix is how the two rankings of one knowledge base are joined.
+type Mix struct {
+	Alpha  float64 `json:"alpha"`
+	Fusion Fusion  `json:"fusion"`
+}
+
 // SearchExplain is how a reply came about.
 type SearchExplain struct {
-	Alpha    float64 `json:"alpha"`
-	Fusion   Fusion  `json:"fusion"`
-	Seeded   bool    `json:"seeded,omitempty"` // the query's vector was moved towards the best keyword hits
-	Keywords int     `json:"keywords"`         // candidates that the keywords found
-	Vectors  int     `json:"vectors"`          // candidates that the vector found
-	Dropped  int     `json:"dropped"`          // candidates that no current manifest names
+	Mix // of the first where several knowledge bases were searched
+	// KBs has the mix of each, where several were searched.
+	KBs      map[string]Mix `json:"kbs,omitempty"`
+	Seeded   bool           `json:"seeded,omitempty"` // the query's vector was moved towards the best keyword hits
+	Keywords int            `json:"keywords"`         // candidates that the keywords found
+	Vectors  int            `json:"vectors"`          // candidates that the vector found
+	Dropped  int            `json:"dropped"`          // candidates that no current manifest names
 	// Filtered counts, by field of the filter, the candidates that a search
 	// without it would have had and the field kept out.
 	Filtered map[string]int `json:"filtered,omitempty"`

@@ -18,6 +18,9 @@ type AskConfig struct {
 	// Sources describes sources for the step route: "handbook: rules for
 	// employees".
 	Sources []string `yaml:"sources"`
+	// KBs describes knowledge bases, by name, for the step route: it chooses
+	// among those that a request names.
+	KBs map[string]string `yaml:"kbs"`
 	// MinConfidence is the confidence of the search, 0 to 1, below which the
 	// answer is that there is none, and no model is asked. Nil means
 	// search.min_confidence for extractive answers, and 0 (ask always) for
@@ -59,6 +62,12 @@ func (c AskConfig) Validate() error {
 		if name, text, _ := strings.Cut(s, ":"); strings.TrimSpace(name) == "" || strings.TrimSpace(text) == "" {
 			errs = append(errs, fmt.Errorf("ask.sources has %q, want \"name: what is in it\"", s))
 		}
+	}
+	for kb, about := range c.KBs {
+		if strings.TrimSpace(about) == "" {
+			errs = append(errs, fmt.Errorf("ask.kbs has nothing for %q, want what is in it", kb))
+		}
+		errs = append(errs, checkNamed("ask.kbs", kb))
 	}
 	if m := c.MinConfidence; m != nil && !(*m >= 0 && *m <= 1) {
 		errs = append(errs, fmt.Errorf("ask.min_confidence is %v, want 0 to 1 (or null for the default)", *m))

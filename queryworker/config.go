@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/tributary-kb/tributary"
 )
 
 // Config is what a user may set about queries and answers.
@@ -39,6 +41,12 @@ type SearchConfig struct {
 	// MinConfidence is the confidence below which a reply says that it has no
 	// good answer, 0 to 1. Nil means 0.5.
 	MinConfidence *float64 `yaml:"min_confidence"`
+	// Fusion joins the rankings where a request does not say; "" means
+	// tributary.FusionRelative.
+	Fusion tributary.Fusion `yaml:"fusion"`
+	// Alphas and Fusions are those of single knowledge bases, by name.
+	Alphas  map[string]float64          `yaml:"alphas"`
+	Fusions map[string]tributary.Fusion `yaml:"fusions"`
 }
 
 // SetDefaults replaces zeros.
@@ -51,6 +59,9 @@ func (c *SearchConfig) SetDefaults() {
 	}
 	if c.MaxWait == 0 {
 		c.MaxWait = 30 * time.Second
+	}
+	if c.Fusion == "" {
+		c.Fusion = tributary.FusionRelative
 	}
 }
 
@@ -76,7 +87,34 @@ func (c SearchConfig) Validate() error {
 	if m := c.minConfidence(); !(m >= 0 && m <= 1) {
 		errs = append(errs, fmt.Errorf("search.min_confidence is %v, want 0 to 1", m))
 	}
+	if c.Fusion != "" {
+		errs = append(errs, checkFusion("search.fusion", c.Fusion))
+	}
+	for kb, alpha := range c.Alphas {
+		if !(alpha >= 0 && alpha <= 1) {
+			errs = append(errs, fmt.Errorf("search.alphas has %v for %q, want 0 to 1", alpha, kb))
+		}
+		errs = append(errs, checkNamed("search.alphas", kb))
+	}
+	for kb, fusion := range c.Fusions {
+		errs = append(errs, checkFusion(fmt.Sprintf("search.fusions for %q", kb), fusion), checkNamed("search.fusions", kb))
+	}
 	return errors.Join(errs...)
+}
+
+func checkFusion(name string, f tributary.Fusion) error {
+	if f != tributary.FusionRelative && f != tributary.FusionRanked {
+		return fmt.Errorf("%s is %q, want %q or %q", name, f, tributary.FusionRelative, tributary.FusionRanked)
+	}
+	return nil
+}
+
+// checkNamed checks the name of a knowledge base in a setting.
+func checkNamed(key, kb string) error {
+	if err := tributary.CheckKB(kb); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
 }
 
 // The generators that a GeneratorConfig can name.

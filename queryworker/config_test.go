@@ -9,12 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tributary-kb/tributary"
 )
 
 func TestConfigFromYAML(t *testing.T) {
 	var got Config
 	err := yaml.Unmarshal([]byte(`
-search: {max_k: 50, max_wait: 10s}
+search: {max_k: 50, max_wait: 10s, alphas: {wiki: 0.4}, fusions: {wiki: ranked}}
 generator:
   provider: openai
   base_url: http://localhost:11434/v1
@@ -28,8 +30,9 @@ generator:
 	}
 	got.SetDefaults()
 	want := Config{
-		Search: SearchConfig{MaxK: 50, MaxQueryBytes: 16384, MaxWait: 10 * time.Second},
-		Ask:    AskConfig{Steps: []string{"rewrite"}, ConversationTTL: 24 * time.Hour, MaxTurns: 6, CacheEntries: 1000},
+		Search: SearchConfig{MaxK: 50, MaxQueryBytes: 16384, MaxWait: 10 * time.Second, Fusion: tributary.FusionRelative,
+			Alphas: map[string]float64{"wiki": 0.4}, Fusions: map[string]tributary.Fusion{"wiki": tributary.FusionRanked}},
+		Ask: AskConfig{Steps: []string{"rewrite"}, ConversationTTL: 24 * time.Hour, MaxTurns: 6, CacheEntries: 1000},
 		Generator: GeneratorConfig{
 			Provider: "openai", BaseURL: "http://localhost:11434/v1", Model: "llama",
 			APIKeyFile: "/run/secrets/key", MaxContextTokens: 8000, MaxAnswerTokens: 1024, Timeout: 2 * time.Minute, Attempts: 3,
@@ -84,6 +87,10 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		{"about answers", Config{Ask: AskConfig{
 			Steps: []string{"guess"}, Sources: []string{"handbook"}, MinConfidence: &tooMuch, ConversationTTL: -1, MaxTurns: -1,
 		}}, []string{`ask.steps: "guess" is no step`, `ask.sources has "handbook"`, "ask.min_confidence is 1.5", "ask.conversation_ttl", "ask.max_turns"}},
+		{"about single knowledge bases", Config{
+			Search: SearchConfig{Fusion: "best", Alphas: map[string]float64{"wiki": 2, "No!": 0}, Fusions: map[string]tributary.Fusion{"wiki": "best"}},
+			Ask:    AskConfig{KBs: map[string]string{"wiki": " ", "No!": "x"}},
+		}, []string{`search.fusion is "best"`, `search.alphas has 2 for "wiki"`, `search.alphas: knowledge base "No!"`, `search.fusions for "wiki" is "best"`, `ask.kbs: knowledge base "No!"`, `ask.kbs has nothing for "wiki"`}},
 		{"an unknown provider", Config{Generator: GeneratorConfig{Provider: "magic"}}, []string{`generator.provider is "magic"`}},
 		{"no server and no model", Config{Generator: GeneratorConfig{Provider: "openai"}}, []string{"generator.base_url is empty", "generator.model is empty"}},
 		{"no URL", openai("http://a b"), []string{"generator.base_url is not a URL"}},

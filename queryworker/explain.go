@@ -15,11 +15,15 @@ func (s *search) explain(ctx context.Context, r round) (*tributary.SearchExplain
 	if err != nil {
 		return nil, err
 	}
-	return &tributary.SearchExplain{
-		Alpha: s.query.Alpha, Fusion: s.req.Fusion, Seeded: s.seeded,
+	e := &tributary.SearchExplain{
+		Mix: s.mixes[s.kbs[0]], Seeded: s.seeded,
 		Keywords: r.keywords, Vectors: r.vectors, Dropped: r.dropped,
 		Filtered: filtered, Below: s.below, Steps: s.steps,
-	}, nil
+	}
+	if len(s.kbs) > 1 {
+		e.KBs = s.mixes
+	}
+	return e, nil
 }
 
 // filtered asks once more without the filter and counts what each of its
@@ -36,7 +40,7 @@ func (s *search) filtered(ctx context.Context) (map[string]int, error) {
 		return nil, err
 	}
 	counts := map[string]int{}
-	for _, c := range fuse(keywords, vectors, s.query.Alpha, s.req.Fusion) {
+	for _, c := range fuse(keywords, vectors, s.mixes) {
 		current, err := s.place(ctx, c)
 		if err != nil {
 			return nil, err

@@ -9,18 +9,19 @@ import (
 // rankConstant is the k of reciprocal rank fusion, as its authors have it.
 const rankConstant = 60
 
-// fuse joins the two rankings into one, best first. A passage that is in both
-// becomes one candidate. Scores are 0 to 1.
-func fuse(keywords, vectors ranked, alpha float64, method tributary.Fusion) ranked {
+// fuse joins the two rankings into one, best first, each candidate as the mix
+// of its knowledge base says. A passage that is in both becomes one candidate.
+// Scores are 0 to 1.
+func fuse(keywords, vectors ranked, mixes map[string]tributary.Mix) ranked {
 	byID := map[string]*candidate{}
 	var all ranked
-	add := func(list ranked, weight float64, note func(why *tributary.HitExplain, score float64, rank int)) {
-		scale := list.relative()
-		if method == tributary.FusionRanked {
-			scale = reciprocal
-		}
+	add := func(list ranked, weight func(alpha float64) float64, note func(why *tributary.HitExplain, score float64, rank int)) {
+		relative := list.relative()
 		for i, c := range list {
-			raw := c.score
+			raw, mix, scale := c.score, mixes[c.kb], relative
+			if mix.Fusion == tributary.FusionRanked {
+				scale = reciprocal
+			}
 			known, ok := byID[c.ID]
 			if !ok {
 				known = c
@@ -28,12 +29,12 @@ func fuse(keywords, vectors ranked, alpha float64, method tributary.Fusion) rank
 				byID[c.ID] = known
 				all = append(all, known)
 			}
-			known.score += weight * scale(i, raw)
+			known.score += weight(mix.Alpha) * scale(i, raw)
 			note(&known.why, raw, i+1)
 		}
 	}
-	add(keywords, 1-alpha, func(why *tributary.HitExplain, score float64, rank int) { why.Keyword, why.KeywordRank = &score, rank })
-	add(vectors, alpha, func(why *tributary.HitExplain, score float64, rank int) { why.Vector, why.VectorRank = &score, rank })
+	add(keywords, func(alpha float64) float64 { return 1 - alpha }, func(why *tributary.HitExplain, score float64, rank int) { why.Keyword, why.KeywordRank = &score, rank })
+	add(vectors, func(alpha float64) float64 { return alpha }, func(why *tributary.HitExplain, score float64, rank int) { why.Vector, why.VectorRank = &score, rank })
 	for _, c := range all {
 		c.why.Fused = c.score
 	}

@@ -38,7 +38,7 @@ func TestFusionWeighsBothRankings(t *testing.T) {
 		{tributary.FusionRanked, map[string]float64{"a": .75, "b": .75*61/62 + .25, "c": .25 * 61 / 62, "d": .75*61/63 + .25*61/63}},
 	} {
 		got := map[string]float64{}
-		fused := fuse(called(list(9, 6, 3), "a b d"), called(list(.9, .7, .5), "b c d"), .25, test.method)
+		fused := fuse(called(list(9, 6, 3), "a b d"), called(list(.9, .7, .5), "b c d"), map[string]tributary.Mix{"": {Alpha: .25, Fusion: test.method}})
 		for i, c := range fused {
 			got[c.ID] = c.score
 			if i > 0 && fused[i-1].score < c.score {
@@ -51,8 +51,45 @@ func TestFusionWeighsBothRankings(t *testing.T) {
 			}
 		}
 	}
-	if got := fuse(nil, nil, .5, tributary.FusionRelative); len(got) != 0 {
+	if got := fuse(nil, nil, nil); len(got) != 0 {
 		t.Errorf("of nothing: %v", got)
+	}
+}
+
+func TestAKnowledgeBaseHasItsOwnMix(t *testing.T) {
+	all := several{"red": newModel(), "blue": newModel()}
+	all["red"].put("a.md", 1, "apple pear")
+	all["blue"].put("b.md", 1, "apple pear")
+	w := &Worker{Searcher: all, Records: all, Alpha: 0.25, Limits: SearchConfig{
+		Fusion: tributary.FusionRanked, Alphas: map[string]float64{"red": 0}, Fusions: map[string]tributary.Fusion{"red": tributary.FusionRelative},
+	}}
+	w.EmbedQuery = func(context.Context, string) (tributary.Vector, error) { return tributary.Vector{1}, nil }
+	half := 0.5
+	red, blue := tributary.Mix{Alpha: 0, Fusion: tributary.FusionRelative}, tributary.Mix{Alpha: .25, Fusion: tributary.FusionRanked}
+	for name, tt := range map[string]struct {
+		kbs    []string
+		alpha  *float64
+		fusion tributary.Fusion
+		want   tributary.SearchExplain
+	}{
+		"what is set for it":    {[]string{"red"}, nil, "", tributary.SearchExplain{Mix: red}},
+		"what is set for all":   {[]string{"blue"}, nil, "", tributary.SearchExplain{Mix: blue}},
+		"each its own":          {[]string{"red", "blue"}, nil, "", tributary.SearchExplain{Mix: red, KBs: map[string]tributary.Mix{"red": red, "blue": blue}}},
+		"what the request says": {[]string{"red"}, &half, tributary.FusionRanked, tributary.SearchExplain{Mix: tributary.Mix{Alpha: .5, Fusion: tributary.FusionRanked}}},
+		"a part of it":          {[]string{"red"}, &half, "", tributary.SearchExplain{Mix: tributary.Mix{Alpha: .5, Fusion: tributary.FusionRelative}}},
+	} {
+		got := searchFor(t, w, tributary.SearchRequest{Query: "apple", Alpha: tt.alpha, SearchOptions: tributary.SearchOptions{
+			KBs: tt.kbs, Fusion: tt.fusion, Explain: true,
+		}}).Explain
+		if diff := cmp.Diff(tt.want, tributary.SearchExplain{Mix: got.Mix, KBs: got.KBs}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	// One that goes by keywords alone is not asked for vectors.
+	for _, v := range all["red"].vectors[:1] {
+		if v != nil {
+			t.Error("red was searched by vector")
+		}
 	}
 }
 

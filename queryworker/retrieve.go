@@ -37,42 +37,36 @@ type candidate struct {
 type ranked []*candidate
 
 // retrieve asks for the ranking by keywords and that by the vector, of all
-// knowledge bases together. Each candidate's score is that of its list.
+// knowledge bases together that want them. Each candidate's score is that of
+// its list.
 func (s *search) retrieve(ctx context.Context, limit int) (keywords, vectors ranked, err error) {
-	byKeywords := tributary.IndexQuery{Text: s.query.Text, Filter: s.query.Filter, Limit: limit}
-	byVector := tributary.IndexQuery{Vector: s.query.Vector, Alpha: 1, Filter: s.query.Filter, Limit: limit}
-	if s.query.Alpha == 0 {
-		keywords, err = s.ranking(ctx, byKeywords)
-		return keywords, nil, err
-	}
-	if s.query.Alpha == 1 {
-		vectors, err = s.ranking(ctx, byVector)
-		return nil, vectors, err
-	}
-	if s.EmbedPassages != nil {
-		if keywords, err = s.ranking(ctx, byKeywords); err != nil {
+	words, meaning := s.among(byKeywords), s.among(byVector)
+	q := tributary.IndexQuery{Text: s.query.Text, Filter: s.query.Filter, Limit: limit}
+	v := tributary.IndexQuery{Vector: s.query.Vector, Alpha: 1, Filter: s.query.Filter, Limit: limit}
+	if s.EmbedPassages != nil && len(words) > 0 && len(meaning) > 0 {
+		if keywords, err = s.ranking(ctx, words, q); err != nil {
 			return nil, nil, err
 		}
-		if byVector.Vector, err = s.seed(ctx, keywords); err != nil {
+		if v.Vector, err = s.seed(ctx, keywords); err != nil {
 			return nil, nil, err
 		}
-		vectors, err = s.ranking(ctx, byVector)
+		vectors, err = s.ranking(ctx, meaning, v)
 		return keywords, vectors, err
 	}
 	var second error
 	var both sync.WaitGroup
-	both.Go(func() { vectors, second = s.ranking(ctx, byVector) })
-	keywords, err = s.ranking(ctx, byKeywords)
+	both.Go(func() { vectors, second = s.ranking(ctx, meaning, v) })
+	keywords, err = s.ranking(ctx, words, q)
 	both.Wait()
 	return keywords, vectors, cmp.Or(err, second)
 }
 
-// ranking asks every knowledge base and merges what they return.
-func (s *search) ranking(ctx context.Context, q tributary.IndexQuery) (ranked, error) {
-	lists := make([]ranked, len(s.kbs))
-	errs := make([]error, len(s.kbs))
+// ranking asks these knowledge bases and merges what they return.
+func (s *search) ranking(ctx context.Context, kbs []string, q tributary.IndexQuery) (ranked, error) {
+	lists := make([]ranked, len(kbs))
+	errs := make([]error, len(kbs))
 	var all sync.WaitGroup
-	for i, kb := range s.kbs {
+	for i, kb := range kbs {
 		all.Go(func() {
 			found, err := s.Searcher.Candidates(ctx, kb, q)
 			if err != nil {

@@ -73,8 +73,9 @@ func (w *Worker) search(ctx context.Context, kb string, req tributary.SearchRequ
 type search struct {
 	*Worker
 	req   tributary.SearchRequest
-	kb    string   // the one that the request was sent to
-	kbs   []string // those that are searched
+	kb    string                   // the one that the request was sent to
+	kbs   []string                 // those that are searched
+	mixes map[string]tributary.Mix // of each
 	k     int
 	query tributary.IndexQuery
 	// records holds the one record per document that hits are checked against.
@@ -98,13 +99,13 @@ func (s *search) prepare(ctx context.Context) error {
 
 // embed sets the query's vector, unless keywords alone decide.
 func (s *search) embed(ctx context.Context) error {
-	if s.query.Alpha == 0 {
+	if len(s.among(byVector)) == 0 {
 		return nil
 	}
 	defer s.step("embed")()
 	vector, err := s.EmbedQuery(ctx, s.query.Text)
 	if without, ok := errors.AsType[*KeywordsOnlyError](err); ok {
-		s.query.Alpha = 0
+		s.keywordsOnly()
 		s.notes = append(s.notes, without.Error())
 		return nil
 	}
@@ -112,12 +113,27 @@ func (s *search) embed(ctx context.Context) error {
 		return fault(ctx, "embed the query", err)
 	}
 	if !slices.ContainsFunc(vector, func(x float32) bool { return x != 0 }) {
-		s.query.Alpha = 0
+		s.keywordsOnly()
 		return nil
 	}
 	s.query.Vector = vector
 	return nil
 }
+
+func (s *search) keywordsOnly() {
+	for kb, m := range s.mixes {
+		m.Alpha = 0
+		s.mixes[kb] = m
+	}
+}
+
+// among returns the knowledge bases to search whose mix wants the ranking.
+func (s *search) among(wants func(tributary.Mix) bool) []string {
+	return slices.DeleteFunc(slices.Clone(s.kbs), func(kb string) bool { return !wants(s.mixes[kb]) })
+}
+
+func byKeywords(m tributary.Mix) bool { return m.Alpha < 1 }
+func byVector(m tributary.Mix) bool   { return m.Alpha > 0 }
 
 // round is what one question to the index came to.
 type round struct {
@@ -173,7 +189,7 @@ func (s *search) round(ctx context.Context, limit int) (round, error) {
 		full: len(keywords) >= limit || len(vectors) >= limit,
 	}
 	seen := map[[2]string]bool{} // document and text
-	for _, c := range fuse(keywords, vectors, s.query.Alpha, s.req.Fusion) {
+	for _, c := range fuse(keywords, vectors, s.mixes) {
 		current, err := s.place(ctx, c)
 		if err != nil {
 			return round{}, err

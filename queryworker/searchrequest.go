@@ -39,8 +39,7 @@ func (w *Worker) newSearch(kb string, req tributary.SearchRequest) (*search, err
 	if err != nil {
 		return nil, err
 	}
-	alpha, err := w.alpha(req.Alpha)
-	if err != nil {
+	if err := w.checkAlpha(req.Alpha); err != nil {
 		return nil, err
 	}
 	if err := checkFilter("filter", req.Filter); err != nil {
@@ -49,15 +48,20 @@ func (w *Worker) newSearch(kb string, req tributary.SearchRequest) (*search, err
 	if err := checkOptions(&req.SearchOptions); err != nil {
 		return nil, err
 	}
-	return &search{
+	s := &search{
 		Worker:  w,
 		req:     req,
 		kb:      kb,
 		kbs:     kbs,
+		mixes:   map[string]tributary.Mix{},
 		k:       k,
-		query:   tributary.IndexQuery{Text: text, Alpha: alpha, Filter: req.Filter},
+		query:   tributary.IndexQuery{Text: text, Filter: req.Filter},
 		records: map[string]tributary.Record{},
-	}, nil
+	}
+	for _, name := range kbs {
+		s.mixes[name] = w.mix(name, req)
+	}
+	return s, nil
 }
 
 // knowledgeBases returns those to search, each once.
@@ -80,21 +84,33 @@ func knowledgeBases(kb string, several []string) ([]string, error) {
 	return kbs, nil
 }
 
-func (w *Worker) alpha(asked *float64) (float64, error) {
-	if asked == nil {
-		if w.EmbedQuery == nil {
-			return 0, nil
-		}
-		return w.Alpha, nil
+func (w *Worker) checkAlpha(asked *float64) error {
+	switch {
+	case asked == nil:
+		return nil
+	case !(*asked >= 0 && *asked <= 1): // so written, NaN is refused too
+		return invalid("alpha is %v, want 0 (keywords only) to 1 (vectors only)", *asked)
+	case *asked > 0 && w.EmbedQuery == nil:
+		return invalid("alpha is %v, but this worker has no embedder: leave alpha out, or set 0", *asked)
 	}
-	alpha := *asked
-	if !(alpha >= 0 && alpha <= 1) { // so written, NaN is refused too
-		return 0, invalid("alpha is %v, want 0 (keywords only) to 1 (vectors only)", alpha)
+	return nil
+}
+
+// mix is what the request says, else what is set for the knowledge base, else
+// what is set for all.
+func (w *Worker) mix(kb string, req tributary.SearchRequest) tributary.Mix {
+	limits := w.limits()
+	m := tributary.Mix{Alpha: w.Alpha, Fusion: cmp.Or(req.Fusion, limits.Fusions[kb], limits.Fusion)}
+	if own, ok := limits.Alphas[kb]; ok {
+		m.Alpha = own
 	}
-	if alpha > 0 && w.EmbedQuery == nil {
-		return 0, invalid("alpha is %v, but this worker has no embedder: leave alpha out, or set 0", alpha)
+	if req.Alpha != nil {
+		m.Alpha = *req.Alpha
 	}
-	return alpha, nil
+	if w.EmbedQuery == nil {
+		m.Alpha = 0
+	}
+	return m
 }
 
 // checkFilter checks the filter that stands under name.
@@ -130,12 +146,14 @@ func checkFilter(name string, f tributary.Filter) error {
 
 // checkOptions checks o and fills in its defaults.
 func checkOptions(o *tributary.SearchOptions) error {
-	o.Fusion = cmp.Or(o.Fusion, tributary.FusionRelative)
 	o.Context = cmp.Or(o.Context, tributary.ContextPassages)
 	o.MaxTokens = cmp.Or(o.MaxTokens, defaultMaxTokens)
+	if o.Fusion != "" {
+		if err := checkFusion("fusion", o.Fusion); err != nil {
+			return invalid("%w", err)
+		}
+	}
 	switch {
-	case o.Fusion != tributary.FusionRelative && o.Fusion != tributary.FusionRanked:
-		return invalid("fusion is %q, want %q or %q", o.Fusion, tributary.FusionRelative, tributary.FusionRanked)
 	case !slices.Contains([]tributary.Context{tributary.ContextPassages, tributary.ContextSections, tributary.ContextDocuments}, o.Context):
 		return invalid("context is %q, want %q, %q or %q", o.Context, tributary.ContextPassages, tributary.ContextSections, tributary.ContextDocuments)
 	case o.MaxTokens < 0:

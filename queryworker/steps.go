@@ -56,10 +56,10 @@ var steps = []step{
 	},
 	{
 		tributary.StepRoute, "sources",
-		"Choose the sources that may answer the question, by their descriptions. Name only sources of the list.",
+		"Choose the sources and knowledge bases that may answer the question, by their descriptions. Name only those of the list, as they stand there.",
 		func(a *asking) string {
-			if len(a.sources()) == 0 {
-				return "no source that the request may use has a description (ask.sources)"
+			if len(a.sources())+len(a.described()) == 0 {
+				return "no source that the request may use, and not one of several knowledge bases, has a description (ask.sources, ask.kbs)"
 			}
 			return ""
 		},
@@ -194,6 +194,9 @@ func (a *asking) data(s step) string {
 		for _, name := range a.sources() {
 			fmt.Fprintf(&out, "Source %s: %s\n", name, a.Answers.descriptions()[name])
 		}
+		for _, kb := range a.described() {
+			fmt.Fprintf(&out, "Knowledge base %s%s: %s\n", kbMark, kb, a.Answers.KBs[kb])
+		}
 		out.WriteString("\n")
 	}
 	fmt.Fprintf(&out, "Question: %s", a.question)
@@ -212,14 +215,46 @@ func (a *asking) sources() []string {
 	return names
 }
 
+// kbMark tells a knowledge base from a source of the same name.
+const kbMark = "kb:"
+
+// described are the knowledge bases with a description, where the request
+// names several.
+func (a *asking) described() []string {
+	var kbs []string
+	for _, kb := range a.req.KBs {
+		if len(a.req.KBs) > 1 && a.Answers.KBs[kb] != "" && !slices.Contains(kbs, kb) {
+			kbs = append(kbs, kb)
+		}
+	}
+	return kbs
+}
+
+// route narrows the search to the sources that were chosen, and to the
+// knowledge bases that were chosen or have no description to choose them by.
+// Where none of a kind was chosen, that kind stays as it was.
 func (a *asking) route(chosen []string) error {
-	allowed := a.sources()
+	sources, described := a.sources(), a.described()
+	var fromSources, fromKBs []string
 	for _, name := range chosen {
-		if !slices.Contains(allowed, name) {
+		kb, marked := strings.CutPrefix(name, kbMark)
+		switch {
+		case slices.Contains(sources, name):
+			fromSources = append(fromSources, name)
+		case marked && slices.Contains(described, kb):
+			fromKBs = append(fromKBs, kb)
+		default:
 			return fmt.Errorf("the model chose %q, which is none of the sources", name)
 		}
 	}
-	a.req.Filter.Sources = chosen
+	if len(fromSources) > 0 {
+		a.req.Filter.Sources = fromSources
+	}
+	if len(fromKBs) > 0 {
+		a.req.KBs = slices.DeleteFunc(slices.Clone(a.req.KBs), func(kb string) bool {
+			return slices.Contains(described, kb) && !slices.Contains(fromKBs, kb)
+		})
+	}
 	return nil
 }
 

@@ -161,6 +161,37 @@ func TestStepsAreThoseOfTheRequestOrTheSettings(t *testing.T) {
 	checkError(t, err, tributary.CodeInvalid, `"guess" is no step: want some of rewrite, route, decompose, multi_query, hyde`)
 }
 
+func TestRouteChoosesAmongTheKnowledgeBasesThatARequestNames(t *testing.T) {
+	for _, tt := range []struct {
+		name, reply string
+		kbs, want   []string
+		skipped     string
+	}{
+		{"one of them, and the one without a description", `{"sources": ["kb:staff"]}`, []string{"staff", "shop", "notes"}, []string{"staff", "notes"}, ""},
+		{"one that was not asked", `{"sources": ["kb:shop"]}`, []string{"staff", "notes"}, []string{"staff", "notes"}, "none of the sources"},
+		{"there is only one", `{"sources": ["kb:staff"]}`, []string{"staff"}, []string{"staff"}, "ask.kbs"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := &asking{
+				Worker: &Worker{
+					Generator: &thinker{replies: map[string]string{"sources": tt.reply}},
+					Answers:   AskConfig{KBs: map[string]string{"staff": "rules for employees", "shop": "what is sold"}},
+				},
+				question: "may I?",
+				req: tributary.AskRequest{
+					SearchOptions: tributary.SearchOptions{KBs: tt.kbs}, AskOptions: tributary.AskOptions{Steps: []string{tributary.StepRoute}},
+				},
+			}
+			if err := a.prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(a.req.KBs, tt.want) || !strings.Contains(a.done[0].Skipped, tt.skipped) || (a.done[0].Skipped == "") != (tt.skipped == "") {
+				t.Errorf("knowledge bases %v, skipped %q; want %v, %q", a.req.KBs, a.done[0].Skipped, tt.want, tt.skipped)
+			}
+		})
+	}
+}
+
 func TestRouteChoosesAmongTheSourcesAllowed(t *testing.T) {
 	for _, tt := range []struct {
 		name, reply string

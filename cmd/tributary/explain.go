@@ -13,6 +13,9 @@ import (
 func (a *app) printExplain(e *tributary.SearchExplain) {
 	a.printf("\n%s\n", a.out.paint(dim, fmt.Sprintf("alpha %.2f, %s fusion; candidates: %d by words, %d by vector; %d not current, %d below the score",
 		e.Alpha, e.Fusion, e.Keywords, e.Vectors, e.Dropped, e.Below)))
+	for _, kb := range slices.Sorted(maps.Keys(e.KBs)) {
+		a.printf("%s\n", a.out.paint(dim, fmt.Sprintf("%s: alpha %.2f, %s fusion", cleanLine(kb), e.KBs[kb].Alpha, e.KBs[kb].Fusion)))
+	}
 	for _, field := range slices.Sorted(maps.Keys(e.Filtered)) {
 		a.printf("%s\n", a.out.paint(dim, fmt.Sprintf("the filter %s kept out %d", field, e.Filtered[field])))
 	}

@@ -56,6 +56,7 @@ func TestRankingIsAsReviewed(t *testing.T) {
 	fatal(t, s.command(s.kb).add(t.Context(), []string{docs}, addFlags{wait: true}))
 	first, five, mrr := 0.0, 0.0, 0.0
 	n := float64(len(rankingQueries))
+	files := []string{"rank_stats.txt"}
 	for _, q := range rankingQueries {
 		reply, err := s.Search(t.Context(), tributary.SearchRequest{Query: q.query, K: 5})
 		fatal(t, err)
@@ -72,9 +73,28 @@ func TestRankingIsAsReviewed(t *testing.T) {
 		first += eval.Recall(ranked, judged, 1) / n
 		five += eval.Recall(ranked, judged, 5) / n
 		mrr += eval.ReciprocalRank(ranked, judged, 5) / n
-		golden(t, notInName.ReplaceAllString(q.query, "-")+".txt", out.String())
+		files = append(files, notInName.ReplaceAllString(q.query, "-")+".txt")
+		golden(t, files[len(files)-1], out.String())
 	}
 	golden(t, "rank_stats.txt", fmt.Sprintf("queries %d\nrecall@1 %.3f\nrecall@5 %.3f\nMRR@5 %.3f\n", len(rankingQueries), first, five, mrr))
+	goldenOnly(t, files)
+}
+
+// goldenOnly reports files of testdata/ranking that no query has any more, or
+// removes them.
+func goldenOnly(t *testing.T, files []string) {
+	t.Helper()
+	there, err := os.ReadDir(filepath.Join("testdata", "ranking"))
+	fatal(t, err)
+	for _, f := range there {
+		switch {
+		case slices.Contains(files, f.Name()):
+		case *update:
+			fatal(t, os.Remove(filepath.Join("testdata", "ranking", f.Name())))
+		default:
+			t.Errorf("%s belongs to no query (-update removes it)", f.Name())
+		}
+	}
 }
 
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)

@@ -23,7 +23,7 @@ func TestExampleFileHasTheDefaults(t *testing.T) {
 		want[s.key] = s.value.Interface()
 	}
 	for _, s := range settings(&got) {
-		if s.value.Kind() == reflect.Slice && s.value.Len() == 0 && reflect.ValueOf(want[s.key]).Len() == 0 {
+		if k := s.value.Kind(); (k == reflect.Slice || k == reflect.Map) && s.value.Len() == 0 && reflect.ValueOf(want[s.key]).Len() == 0 {
 			continue // an empty list and none are the same
 		}
 		if v := s.value.Interface(); !reflect.DeepEqual(v, want[s.key]) {
