@@ -32,6 +32,12 @@ type Config struct {
 	// ModelDir is the folder of a model that runs in this process. Without
 	// one, Obtain downloads Model ("owner/name") at Revision.
 	ModelDir string `yaml:"model_dir"`
+	// Runtime computes an encoder: local.RuntimeGo or local.RuntimeONNX, ""
+	// for what fits the files of the model.
+	Runtime string `yaml:"runtime"`
+	// ONNXRuntimeLibrary is the path of onnxruntime's shared library, "" for
+	// where the system finds it.
+	ONNXRuntimeLibrary string `yaml:"onnxruntime_library"`
 	// APIKeyFile names a file that holds the key; it is read for every
 	// request, so that the key may be replaced. It goes before APIKeyEnv.
 	APIKeyFile string `yaml:"api_key_file"`

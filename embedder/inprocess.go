@@ -31,9 +31,13 @@ type engine interface {
 }
 
 // openers read the folder of a model, by provider.
-var openers = map[string]func(dir string) (engine, error){
-	ProviderStatic:  func(dir string) (engine, error) { return local.OpenStatic(dir) },
-	ProviderEncoder: func(dir string) (engine, error) { return local.OpenEncoder(dir) },
+var openers = map[string]func(Config) (engine, error){
+	ProviderStatic:  func(c Config) (engine, error) { return local.OpenStatic(c.ModelDir) },
+	ProviderEncoder: func(c Config) (engine, error) { return local.OpenEncoder(c.ModelDir, c.runtime()) },
+}
+
+func (c Config) runtime() local.Runtime {
+	return local.Runtime{Name: c.Runtime, Library: c.ONNXRuntimeLibrary}
 }
 
 // inProcess is a model that runs in this process.
@@ -47,6 +51,9 @@ type inProcess struct {
 func (c Config) validateInProcess() error {
 	if c.ModelDir == "" && c.Model == "" {
 		return fmt.Errorf("embedder.model and embedder.model_dir are empty, the provider %q needs a name or a folder", c.Provider)
+	}
+	if err := c.runtime().Validate(); err != nil {
+		return fmt.Errorf("embedder.runtime %w", err)
 	}
 	return nil
 }
@@ -74,7 +81,7 @@ func newInProcess(cfg Config) (Model, error) {
 	if cfg.ModelDir == "" {
 		return nil, fmt.Errorf("embedder.model %q is not at hand: Obtain gets it", cfg.Model)
 	}
-	e, err := openers[cfg.Provider](cfg.ModelDir)
+	e, err := openers[cfg.Provider](cfg)
 	if err != nil {
 		return nil, fmt.Errorf("embedder.model_dir: %w", err)
 	}

@@ -32,6 +32,12 @@ type RerankerConfig struct {
 	// ModelDir is the folder of a local model. "" downloads Model by its name,
 	// "owner/name".
 	ModelDir string `yaml:"model_dir"`
+	// Runtime computes a local model: "go" or "onnxruntime", "" for what fits
+	// its files.
+	Runtime string `yaml:"runtime"`
+	// ONNXRuntimeLibrary is the path of onnxruntime's shared library, "" for
+	// where the system finds it.
+	ONNXRuntimeLibrary string `yaml:"onnxruntime_library"`
 	// APIKeyFile is a file that holds the key, APIKeyEnv an environment
 	// variable that does; at most one is set. Neither: no key is sent.
 	APIKeyFile string `yaml:"api_key_file"`

@@ -19,6 +19,10 @@ func openReranker(ctx context.Context, log *slog.Logger, c queryworker.RerankerC
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	runtime := local.Runtime{Name: c.Runtime, Library: c.ONNXRuntimeLibrary}
+	if err := runtime.Validate(); err != nil {
+		return nil, fmt.Errorf("reranker.runtime %w", err)
+	}
 	dir := c.ModelDir
 	if dir == "" {
 		var err error
@@ -26,7 +30,7 @@ func openReranker(ctx context.Context, log *slog.Logger, c queryworker.RerankerC
 			return nil, fmt.Errorf("reranker.model (reranker.model_dir takes a folder instead): %w", err)
 		}
 	}
-	model, err := local.OpenCrossEncoder(dir)
+	model, err := local.OpenCrossEncoder(dir, runtime)
 	if err != nil {
 		return nil, fmt.Errorf("reranker.model_dir: %w", err)
 	}

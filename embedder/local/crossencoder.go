@@ -12,9 +12,10 @@ type CrossEncoder struct{ transformer }
 
 // OpenCrossEncoder reads a model for sequence classification with one label,
 // as sentence-transformers' CrossEncoder makes them, in dir:
-// model.safetensors, tokenizer.json and config.json.
-func OpenCrossEncoder(dir string) (*CrossEncoder, error) {
-	t, err := openTransformer(dir, true)
+// model.safetensors or model.onnx (see Runtime), tokenizer.json and
+// config.json.
+func OpenCrossEncoder(dir string, r Runtime) (*CrossEncoder, error) {
+	t, err := openTransformer(dir, r, true)
 	if err != nil {
 		return nil, fmt.Errorf("open cross-encoder: %w", err)
 	}

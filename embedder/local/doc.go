@@ -5,5 +5,6 @@
 // safetensors, tokenizer.json, config.json. Static models, in the form of
 // model2vec, have a vector for each token. Encoders are transformers of the
 // BERT and RoBERTa families; cross-encoders are such that judge a query and a
-// passage together.
+// passage together. Both can be computed by onnxruntime as well, in a program
+// built with cgo and the tag onnxruntime; see Runtime.
 package local

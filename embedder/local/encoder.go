@@ -26,18 +26,27 @@ type Encoder struct {
 
 // A transformer is what encoders and cross-encoders share.
 type transformer struct {
-	model     *bert.Model
+	model     network
 	tokens    *tokenizer.Tokenizer
+	width     int // of a state
 	maxTokens int // of one input
 	revision  string
 }
 
-// OpenEncoder reads a model of sentence-transformers in dir: model.safetensors,
-// tokenizer.json, config.json and, where they are, modules.json with the
-// pooling's configuration, sentence_bert_config.json and
+// A network computes inputs, in Go or by onnxruntime.
+type network interface {
+	// Forward returns the states of the input's tokens, all of the same width.
+	Forward(in tokenizer.Input) ([]float32, error)
+	// Score returns the verdict of a classifier.
+	Score(in tokenizer.Input) (float64, error)
+}
+
+// OpenEncoder reads a model of sentence-transformers in dir: model.safetensors
+// or model.onnx (see Runtime), tokenizer.json, config.json and, where they are,
+// modules.json with the pooling's configuration, sentence_bert_config.json and
 // config_sentence_transformers.json.
-func OpenEncoder(dir string) (*Encoder, error) {
-	t, err := openTransformer(dir, false)
+func OpenEncoder(dir string, r Runtime) (*Encoder, error) {
+	t, err := openTransformer(dir, r, false)
 	if err != nil {
 		return nil, fmt.Errorf("open encoder: %w", err)
 	}
@@ -58,44 +67,63 @@ func OpenEncoder(dir string) (*Encoder, error) {
 	return e, nil
 }
 
-func openTransformer(dir string, classifier bool) (transformer, error) {
+func openTransformer(dir string, r Runtime, classifier bool) (transformer, error) {
 	var t transformer
 	config := bert.Config{Activation: "gelu", Epsilon: 1e-12}
 	err := readJSON(dir, "config.json", false, &config)
 	if err != nil {
 		return t, err
 	}
-	weights, tokens := filepath.Join(dir, weightsFile), filepath.Join(dir, tokenizerFile)
-	if t.revision, err = revisionOf(weights, tokens); err != nil {
-		return t, err
-	}
+	tokens := filepath.Join(dir, tokenizerFile)
 	if t.tokens, err = tokenizer.Open(tokens); err != nil {
 		return t, err
-	}
-	f, err := safetensors.Open(weights)
-	if err != nil {
-		return t, err
-	}
-	defer f.Close()
-	if t.model, err = bert.Load(f, config, classifier); err != nil {
-		return t, fmt.Errorf("read %s: %w", weights, err)
 	}
 	if t.tokens.Size() > config.Vocabulary {
 		return t, fmt.Errorf("%s has %d tokens, the model has %d", tokens, t.tokens.Size(), config.Vocabulary)
 	}
-	return t, t.readLength(dir)
+	if err := t.readLength(dir, config); err != nil {
+		return t, err
+	}
+	graph, err := r.graph(dir)
+	if err != nil {
+		return t, err
+	}
+	if graph != "" {
+		return t, t.openGraph(dir, graph, r.Library, config, classifier)
+	}
+	return t, t.openWeights(dir, config, classifier)
+}
+
+// openWeights opens the model in Go.
+func (t *transformer) openWeights(dir string, config bert.Config, classifier bool) error {
+	weights := filepath.Join(dir, weightsFile)
+	var err error
+	if t.revision, err = revisionOf(weights, filepath.Join(dir, tokenizerFile)); err != nil {
+		return err
+	}
+	f, err := safetensors.Open(weights)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	m, err := bert.Load(f, config, classifier)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", weights, err)
+	}
+	t.model, t.width = m, m.Hidden
+	return nil
 }
 
 // readLength reads how long an input may be: as long as the model was trained
 // for, which is often less than it could read.
-func (t *transformer) readLength(dir string) error {
+func (t *transformer) readLength(dir string, config bert.Config) error {
 	var c struct {
 		Max int `json:"max_seq_length"`
 	}
 	if err := readJSON(dir, "sentence_bert_config.json", true, &c); err != nil {
 		return err
 	}
-	t.maxTokens = t.model.MaxTokens()
+	t.maxTokens = config.MaxTokens()
 	if c.Max > 0 {
 		t.maxTokens = min(t.maxTokens, c.Max)
 	}
@@ -107,7 +135,7 @@ func (t *transformer) readLength(dir string) error {
 }
 
 // Dimension is the number of components of every vector.
-func (e *Encoder) Dimension() int { return e.model.Hidden }
+func (e *Encoder) Dimension() int { return e.width }
 
 // Revision is a checksum over weights and tokenizer.
 func (e *Encoder) Revision() string { return e.revision }
@@ -150,7 +178,7 @@ func each(ctx context.Context, n int, do func(int) error) error {
 
 func (e *Encoder) vector(text string) ([]float32, error) {
 	extra, _ := e.tokens.Extra()
-	v, part := make([]float32, e.model.Hidden), make([]float32, e.model.Hidden)
+	v, part := make([]float32, e.width), make([]float32, e.width)
 	for _, ids := range parts(e.tokens.Append(nil, text), e.maxTokens-extra) {
 		states, err := e.model.Forward(e.tokens.Single(ids))
 		if err != nil {

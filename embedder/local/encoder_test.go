@@ -47,7 +47,7 @@ func model(t testing.TB) map[string][]byte {
 
 func openEncoder(t testing.TB, files map[string][]byte) *local.Encoder {
 	t.Helper()
-	e, err := local.OpenEncoder(folder(t, files))
+	e, err := local.OpenEncoder(folder(t, files), local.Runtime{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestLongTextsAreReadInParts(t *testing.T) {
 
 func TestCrossEncoderComputesWhatOnnxruntimeDoes(t *testing.T) {
 	g := golden(t)
-	c, err := local.OpenCrossEncoder("testdata/encoder")
+	c, err := local.OpenCrossEncoder("testdata/encoder", local.Runtime{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestModelsThatAreNotUnderstoodAreRefused(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			files := model(t)
 			files[c.file] = []byte(strings.Replace(string(files[c.file]), c.from, c.to, 1))
-			if _, err := local.OpenEncoder(folder(t, files)); err == nil || !strings.Contains(err.Error(), c.want) {
+			if _, err := local.OpenEncoder(folder(t, files), local.Runtime{}); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { writeFileSync } from "node:fs";
 const ort = createRequire(process.cwd() + "/x.js")("onnxruntime-node");
 
-const H = 32, heads = 4, up = 48, layers = 2, positions = 32, eps = 1e-12;
+const H = 32, heads = 4, up = 48, layers = 2, maxPositions = 32, eps = 1e-12;
 const vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ..."the a cat dog sat ran on under mat tree fast slow big small red green blue house car road was is and not of in with to by at it he she we they you".split(" ")];
 
 // Random numbers between -1 and 1, the same every time (mulberry32).
@@ -26,7 +26,7 @@ const linear = (name, out, into) => (tensor(name + ".weight", [out, into], 0.4),
 const norm = (name) => (tensor(name + ".weight", [H], 0.3, 1), tensor(name + ".bias", [H], 0.1));
 const B = "bert.embeddings.";
 tensor(B + "word_embeddings.weight", [vocabulary.length, H], 1);
-tensor(B + "position_embeddings.weight", [positions, H], 0.3);
+tensor(B + "position_embeddings.weight", [maxPositions, H], 0.3);
 tensor(B + "token_type_embeddings.weight", [2, H], 0.3);
 norm(B + "LayerNorm");
 for (let i = 0; i < layers; i++) {
@@ -55,7 +55,7 @@ writeFileSync("encoder/model.safetensors", Buffer.concat([length, json, ...Objec
 const write = (name, value) => writeFileSync("encoder/" + name, JSON.stringify(value) + "\n");
 write("config.json", {
   model_type: "bert", hidden_size: H, num_hidden_layers: layers, num_attention_heads: heads, intermediate_size: up,
-  hidden_act: "gelu", max_position_embeddings: positions, type_vocab_size: 2, vocab_size: vocabulary.length, layer_norm_eps: eps,
+  hidden_act: "gelu", max_position_embeddings: maxPositions, type_vocab_size: 2, vocab_size: vocabulary.length, layer_norm_eps: eps,
 });
 const special = (id, type_id) => ({ SpecialToken: { id, type_id } });
 const sequence = (id, type_id) => ({ Sequence: { id, type_id } });
@@ -107,9 +107,10 @@ const weight = (name) => constant(name, tensors[name].shape, tensors[name].data)
 const dense = (x, name) => op("Add", [op("MatMul", [x, op("Transpose", [weight(name + ".weight")], { perm: [1, 0] })]), weight(name + ".bias")]);
 const layerNorm = (x, name) => op("LayerNormalization", [x, weight(name + ".weight"), weight(name + ".bias")], { axis: -1, epsilon: eps });
 const sum = (a, b) => op("Add", [a, b]), product = (a, b) => op("Mul", [a, b]);
-const embedded = [["word", "ids"], ["position", "positions"], ["token_type", "types"]].map(([n, i]) => op("Gather", [weight(B + n + "_embeddings.weight"), i]));
+const positions = op("Sub", [op("CumSum", ["attention_mask", constant("axis", [], BigInt64Array.of(1n))]), constant("one", [], BigInt64Array.of(1n))]);
+const embedded = [["word", "input_ids"], ["position", positions], ["token_type", "token_type_ids"]].map(([n, i]) => op("Gather", [weight(B + n + "_embeddings.weight"), i]));
 let x = layerNorm(sum(sum(embedded[0], embedded[1]), embedded[2]), B + "LayerNorm");
-const padding = product(op("Sub", [scalar(1), op("Cast", [op("Unsqueeze", ["mask", ints(1, 2)])], { to: 1 })]), scalar(-1e9));
+const padding = product(op("Sub", [scalar(1), op("Cast", [op("Unsqueeze", ["attention_mask", ints(1, 2)])], { to: 1 })]), scalar(-1e9));
 for (let i = 0; i < layers; i++) {
   const L = `bert.encoder.layer.${i}.`;
   const split = (n, perm) => op("Transpose", [op("Reshape", [dense(x, L + "attention.self." + n), ints(0, 0, heads, H / heads)])], { perm });
@@ -121,24 +122,26 @@ for (let i = 0; i < layers; i++) {
   const gelu = product(product(u, scalar(0.5)), sum(scalar(1), op("Erf", [op("Div", [u, scalar(Math.SQRT2)])])));
   x = layerNorm(sum(x, dense(gelu, L + "output.dense")), L + "output.LayerNorm");
 }
-const states = op("Identity", [x], {}, "states");
+const states = op("Identity", [x], {}, "last_hidden_state");
 const first = op("Gather", [states, constant("zero", [], BigInt64Array.of(0n))], { axis: 1 });
-op("Identity", [dense(op("Tanh", [dense(first, "bert.pooler.dense")]), "classifier")], {}, "score");
+op("Identity", [dense(op("Tanh", [dense(first, "bert.pooler.dense")]), "classifier")], {}, "logits");
 const value = (field, name, type, ...dims) => blob(field, blob(1, name), blob(2, blob(1, int(1, type), blob(2, ...dims.map((d) => blob(1, blob(2, d)))))));
 const graph = blob(7, ...nodes, blob(2, "bert"), ...initial,
-  ...["ids", "positions", "types", "mask"].map((n) => value(11, n, 7, "b", "s")), value(12, "states", 1, "b", "s", "h"), value(12, "score", 1, "b", "o"));
-const session = await ort.InferenceSession.create(Buffer.concat([int(1, 8), graph, blob(8, blob(1, ""), int(2, 17))]), { graphOptimizationLevel: "disabled" });
+  ...["input_ids", "attention_mask", "token_type_ids"].map((n) => value(11, n, 7, "b", "s")), value(12, "last_hidden_state", 1, "b", "s", "h"), value(12, "logits", 1, "b", "o"));
+const file = Buffer.concat([int(1, 8), graph, blob(8, blob(1, ""), int(2, 17))]);
+writeFileSync("encoder/model.onnx", file);
+const session = await ort.InferenceSession.create(file, { graphOptimizationLevel: "disabled" });
 
 // run computes inputs as one batch, padded to the longest.
 const ids = (text) => text.split(" ").filter(Boolean).map((w) => Math.max(1, vocabulary.indexOf(w)));
 async function run(inputs) {
   const S = Math.max(...inputs.map((i) => i.ids.length));
   const fill = (f) => new ort.Tensor("int64", BigInt64Array.from(inputs.flatMap((i) => Array.from({ length: S }, (_, s) => BigInt(f(i, s))))), [inputs.length, S]);
-  return session.run({ ids: fill((i, s) => i.ids[s] ?? 0), positions: fill((_, s) => s), types: fill((i, s) => i.types[s] ?? 0), mask: fill((i, s) => (s < i.ids.length ? 1 : 0)) });
+  return session.run({ input_ids: fill((i, s) => i.ids[s] ?? 0), token_type_ids: fill((i, s) => i.types[s] ?? 0), attention_mask: fill((i, s) => (s < i.ids.length ? 1 : 0)) });
 }
 const texts = ["the cat sat on the mat", "dog", "", "a big red house by the road was slow and the small green car ran fast under it", "zebra of the tree"];
 const single = texts.map((t) => [2, ...ids(t), 3]);
-const out = (await run(single.map((ids) => ({ ids, types: ids.map(() => 0) })))).states;
+const out = (await run(single.map((ids) => ({ ids, types: ids.map(() => 0) })))).last_hidden_state;
 const S = out.dims[1];
 const unit = (v) => v.map((y) => y / Math.hypot(...v));
 const state = (i, s) => Array.from(out.data.slice((i * S + s) * H, (i * S + s + 1) * H));
@@ -146,5 +149,5 @@ const mean = single.map((t, i) => unit(Array.from({ length: H }, (_, h) => t.red
 const cls = single.map((_, i) => unit(state(i, 0)));
 const query = "where is the cat";
 const pairs = texts.map((t) => ({ ids: [2, ...ids(query), 3, ...ids(t), 3], types: [...Array(ids(query).length + 2).fill(0), ...Array(ids(t).length + 1).fill(1)] }));
-const scores = Array.from((await run(pairs)).score.data, (y) => 1 / (1 + Math.exp(-y)));
+const scores = Array.from((await run(pairs)).logits.data, (y) => 1 / (1 + Math.exp(-y)));
 write("golden.json", { texts, mean, cls, query, scores });

@@ -53,13 +53,15 @@ func (c Config) Check() error {
 	return nil
 }
 
-// firstPosition is the position of the first token: RoBERTa counts from behind
+// firstPosition is the position of the first token: RoBERTa and its kin, of
+// which onnxruntime computes some that this package does not, count from behind
 // the one of padding.
 func (c Config) firstPosition() int {
-	if c.ModelType == "bert" {
-		return 0
+	switch c.ModelType {
+	case "roberta", "xlm-roberta", "camembert", "mpnet":
+		return c.Padding + 1
 	}
-	return c.Padding + 1
+	return 0
 }
 
 // MaxTokens is how long an input may be.
