@@ -69,7 +69,7 @@ var rules = []rule{
 	{"internal/config", append([]string{"", "internal/follow"}, five...), nil, "it gathers each part's own Config and nothing else of it"},
 	{"internal/pipeline", []string{"", "internal/stage", "internal/registry"}, []string{natsClient}, "it lists stages and streams and joins functions it is given; which they are is the program's business"},
 	{"internal/gateway", []string{""}, nil, "HTTP is one more client of the protocol: it decides nothing by itself and knows no broker"},
-	{"internal/follow", []string{"", "ingest", "ingest/source", "internal/stage"}, []string{natsClient}, "it schedules and remembers; what looking at a source means is the business of ingest/source"},
+	{"internal/follow", []string{"", "ingest", "ingest/source", "internal/push", "internal/stage"}, []string{natsClient}, "it schedules and remembers; what looking at a source means is the business of ingest/source"},
 	{"internal/push", []string{""}, nil, "what a message asks for does not depend on how it came, nor on what is done about it"},
 	{"internal/testenv", []string{"*"}, []string{natsClient, natsServer}, "it starts the real servers for tests"},
 	{"internal/bench", []string{"*"}, []string{natsClient}, "it measures the whole from outside, and the index alone beside it"},

@@ -11,6 +11,10 @@ import (
 // A SourceKind says what a Source follows.
 type SourceKind string
 
+// Pushed reports whether documents of this kind come by themselves: there is
+// nothing to look at.
+func (k SourceKind) Pushed() bool { return k == SourceSubject || k == SourceWebhook }
+
 // The kinds of source.
 const (
 	SourceFolder  SourceKind = "folder"  // a local tree of files
@@ -78,8 +82,9 @@ type SourceOptions struct {
 
 	// User, and where the worker finds the secret that goes with it: a file on
 	// its machine or an environment variable of its process. The secret is sent
-	// to the location's own host only. Of a webhook it is the signing key. With
-	// a secret and no user, the secret is a bearer token.
+	// to the location's own host only. With a secret and no user, the secret is a
+	// bearer token. Of a webhook it is what requests are signed with, or carry
+	// as a bearer token; several may stand there, in lines of their own.
 	User       string `json:"user,omitempty"`
 	SecretFile string `json:"secret_file,omitempty"`
 	SecretEnv  string `json:"secret_env,omitempty"`
@@ -100,6 +105,11 @@ func (s Source) Check() error {
 	if (s.Location == "") != (s.Kind == SourceWebhook) {
 		return fmt.Errorf("source %q: a %s source has %s", s.Name, s.Kind,
 			map[bool]string{true: "no location, documents are sent to it", false: "a location"}[s.Kind == SourceWebhook])
+	}
+	if s.Kind == SourceSubject {
+		if err := CheckSubject(s.Location); err != nil {
+			return fmt.Errorf("source %q: %w", s.Name, err)
+		}
 	}
 	if err := s.Options.check(); err != nil {
 		return fmt.Errorf("source %q: %w", s.Name, err)

@@ -54,7 +54,7 @@ func (p *plant) listSources(ctx context.Context, send func(tributary.SourceStatu
 }
 
 func (p *plant) serveSources(context.Context) (*api.Service, error) {
-	s := follow.Sources{Store: p.sources}
+	s := follow.Sources{Store: p.sources, Config: p.cfg.Sources.Config}
 	type status = tributary.SourceStatus
 	named := func(do func(ctx context.Context, kb, name string) (status, error)) func(context.Context, string, tributary.SourceRequest) (status, error) {
 		return func(ctx context.Context, kb string, r tributary.SourceRequest) (status, error) {
@@ -63,7 +63,7 @@ func (p *plant) serveSources(context.Context) (*api.Service, error) {
 	}
 	return api.ServeSources(p.nc, p.service("tributary-source", "follows sources"), api.Sources{
 		Add: func(ctx context.Context, kb string, r tributary.SourceAddRequest) (status, error) {
-			if !source.Followed(r.Kind) {
+			if r.Kind == tributary.SourceWebhook {
 				return status{}, tributary.Errorf(tributary.CodeInvalid, "source %q: kind %s is not followed by this version", r.Name, r.Kind)
 			}
 			return s.Add(ctx, kb, r.Source)

@@ -60,10 +60,12 @@ looks like, --kind and --name say them. Under the name of a source that exists,
 its settings are changed.
 
 Kinds: folder, feed, sitemap, site, page, git, s3, subject, webhook (which has no
-location). A folder is followed by workers on this machine only.`,
+location). A folder is followed by workers on this machine only. To a subject
+your own programs publish documents.`,
 		Example: `  tributary source add ~/notes
   tributary source add --exclude '/archive/' https://docs.example.com/guide/
-  tributary source add --linked --wait https://blog.example.com/feed.xml`,
+  tributary source add --linked --wait https://blog.example.com/feed.xml
+  tributary source add --kind subject 'wiki.>'`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.sourceAdd(cmd.Context(), args, f, cmd.Flags().Changed("hold-below"))

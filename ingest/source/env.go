@@ -55,9 +55,6 @@ func New(s tributary.Source, env Env) (Follower, error) {
 	return f, nil
 }
 
-// Followed reports whether sources of a kind can be followed.
-func Followed(kind tributary.SourceKind) bool { return kinds[kind] != nil }
-
 // kinds has a line for each kind that is looked at.
 var kinds = map[tributary.SourceKind]func(tributary.Source, Env) (Follower, error){
 	tributary.SourceFolder:  newFolder,

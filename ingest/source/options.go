@@ -17,6 +17,11 @@ var webOptions = []string{
 // onlyOptions reports an option that a source of the web has and its kind does
 // not: it is not among these and webOptions.
 func onlyOptions(s tributary.Source, more ...string) error {
+	return checkOptions(s, slices.Concat(webOptions, more))
+}
+
+// checkOptions reports an option that is not among the allowed ones.
+func checkOptions(s tributary.Source, allowed []string) error {
 	data, err := json.Marshal(s.Options)
 	if err != nil {
 		return fmt.Errorf("options: %w", err)
@@ -26,7 +31,7 @@ func onlyOptions(s tributary.Source, more ...string) error {
 		return fmt.Errorf("options: %w", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		if !slices.Contains(webOptions, name) && !slices.Contains(more, name) {
+		if !slices.Contains(allowed, name) {
 			return fmt.Errorf("option %s means nothing for kind %s", name, s.Kind)
 		}
 	}

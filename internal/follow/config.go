@@ -23,6 +23,9 @@ type Config struct {
 	// LeaseTTL is after how long the sources of a worker that died go to
 	// another, at least 1 s.
 	LeaseTTL time.Duration `yaml:"lease"`
+	// SubjectMaxBytes bounds what may wait for a source of kind subject, in a
+	// stream that is made for it; at least 1 MiB.
+	SubjectMaxBytes int64 `yaml:"subject_max_bytes"`
 }
 
 // SetDefaults sets what is zero.
@@ -33,6 +36,7 @@ func (c *Config) SetDefaults() {
 	setDefault(&c.MaxDocuments, 100_000)
 	setDefault(&c.Concurrency, 4)
 	setDefault(&c.LeaseTTL, 6*time.Second)
+	setDefault(&c.SubjectMaxBytes, 256<<20)
 }
 
 func setDefault[T comparable](v *T, def T) {
@@ -57,6 +61,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sources.concurrency is %d, want 1 to 256", c.Concurrency)
 	case c.LeaseTTL < time.Second:
 		return fmt.Errorf("sources.lease is %v, want at least 1s", c.LeaseTTL)
+	case c.SubjectMaxBytes < 1<<20:
+		return fmt.Errorf("sources.subject_max_bytes is %d, want at least 1 MiB", c.SubjectMaxBytes)
 	}
 	return nil
 }

@@ -145,6 +145,12 @@ type bed struct {
 
 func newBed(t *testing.T, s *script) *bed {
 	t.Helper()
+	return newBedOf(t, s, tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs"})
+}
+
+// newBedOf is newBed with a source of some other kind.
+func newBedOf(t *testing.T, s *script, followed tributary.Source) *bed {
+	t.Helper()
 	nc := testenv.NATS(t)
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -155,14 +161,16 @@ func newBed(t *testing.T, s *script) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{T: t, js: js, blobs: blobs, memory: memory, sources: Sources{memory}, script: s,
+	b := &bed{T: t, js: js, blobs: blobs, memory: memory, sources: Sources{Store: memory}, script: s,
 		clock: &fakeClock{now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}}
 	b.runner = &Runner{Store: memory, NC: nc, Blobs: blobs, Stage: "ingest", ID: "a", Log: slog.New(slog.DiscardHandler),
 		New:     func(string, tributary.Source) (source.Follower, error) { return s, nil },
 		Metrics: NewMetrics(prometheus.NewRegistry()), Clock: b.clock}
 	b.runner.SetDefaults()
 	b.runner.latency = &latencies{expected: map[string]expectation{}, samples: map[*owner][]float64{}, observe: func(*owner, float64) {}}
-	b.add(tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs"})
+	b.sources.Config = Config{LeaseTTL: time.Second}
+	b.sources.Config.SetDefaults()
+	b.add(followed)
 	return b
 }
 

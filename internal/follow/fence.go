@@ -60,7 +60,13 @@ func (s *Store) takeOver(ctx context.Context, blobs jetstream.ObjectStore, stage
 // request stores a request and returns its version. It waits while the stream
 // is full, and returns errFenced if the source has another owner.
 func (p *pen) request(ctx context.Context, req tributary.Request) (uint64, error) {
-	msg, err := stage.Encode(ctx, p.blobs, stage.Subject(p.stage, req.Head), "request:"+nuid.Next(), req)
+	return p.requestAs(ctx, "request:"+nuid.Next(), req)
+}
+
+// requestAs is request under an id: what was stored under it before, lately, is
+// not stored again.
+func (p *pen) requestAs(ctx context.Context, id string, req tributary.Request) (uint64, error) {
+	msg, err := stage.Encode(ctx, p.blobs, stage.Subject(p.stage, req.Head), id, req)
 	if err != nil {
 		return 0, err
 	}

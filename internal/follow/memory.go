@@ -106,6 +106,7 @@ func (it *item) failing() bool { return it.Failures > 0 && !it.Refused }
 // A Store holds the buckets.
 type Store struct {
 	js     jetstream.JetStream
+	copies int // of streams and buckets
 	orders jetstream.KeyValue
 	items  jetstream.KeyValue
 	leases jetstream.KeyValue
@@ -114,7 +115,7 @@ type Store struct {
 // OpenStore opens the buckets, creating them with this many replicas (at least
 // 1) where they do not exist.
 func OpenStore(ctx context.Context, js jetstream.JetStream, replicas int) (*Store, error) {
-	s := &Store{js: js}
+	s := &Store{js: js, copies: max(replicas, 1)}
 	for _, b := range []struct {
 		kv  *jetstream.KeyValue
 		cfg jetstream.KeyValueConfig
@@ -125,7 +126,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, replicas int) (*Stor
 		// source is taken over with a new fence.
 		{&s.leases, jetstream.KeyValueConfig{Bucket: LeasesBucket, Description: "which worker follows which source", Storage: jetstream.MemoryStorage}},
 	} {
-		b.cfg.History, b.cfg.Replicas, b.cfg.LimitMarkerTTL = 1, max(replicas, 1), markerTTL
+		b.cfg.History, b.cfg.Replicas, b.cfg.LimitMarkerTTL = 1, s.copies, markerTTL
 		kv, err := js.CreateOrUpdateKeyValue(ctx, b.cfg)
 		if err != nil {
 			return nil, fmt.Errorf("open bucket %s: %w", b.cfg.Bucket, err)

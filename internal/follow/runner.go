@@ -148,8 +148,7 @@ func (r *Runner) serve(ctx context.Context, key string, box <-chan order) {
 
 // mine reports whether this worker may follow the source.
 func (r *Runner) mine(o order) bool {
-	pushed := o.Kind == tributary.SourceSubject || o.Kind == tributary.SourceWebhook
-	return o.Removing || !pushed && (o.Options.Host == "" || o.Options.Host == r.Host)
+	return o.Removing || o.Options.Host == "" || o.Options.Host == r.Host
 }
 
 // own follows a source while this worker has its lease.
@@ -178,5 +177,10 @@ func (r *Runner) own(ctx context.Context, kb string, o order, box <-chan order) 
 	}
 	defer r.latency.forget(own)
 	defer r.Metrics.gauges.forget(own)
-	return own.follow(held, box)
+	switch own.order.Kind {
+	case tributary.SourceSubject:
+		return own.consume(held, box)
+	default:
+		return own.follow(held, box)
+	}
 }

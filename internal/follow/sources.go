@@ -19,7 +19,8 @@ import (
 // protocol codes: CodeInvalid for what cannot be followed, CodeNotFound for a
 // source that does not exist.
 type Sources struct {
-	Store *Store
+	Store  *Store
+	Config Config
 }
 
 // Add makes a source followed. One of the same name is changed; the same
@@ -29,6 +30,9 @@ func (s Sources) Add(ctx context.Context, kb string, src tributary.Source) (trib
 		return tributary.SourceStatus{}, tributary.Errorf(tributary.CodeInvalid, "%w", err)
 	}
 	if err := src.Check(); err != nil {
+		return tributary.SourceStatus{}, tributary.Errorf(tributary.CodeInvalid, "%w", err)
+	}
+	if err := s.checkPushed(ctx, kb, src); err != nil {
 		return tributary.SourceStatus{}, tributary.Errorf(tributary.CodeInvalid, "%w", err)
 	}
 	data, err := json.Marshal(order{Source: src, Added: time.Now().UTC()})

@@ -89,7 +89,7 @@ func (o *Observer) sources(ctx context.Context, rep *tributary.StatusReply) erro
 		case s.State == tributary.SourceFailing:
 			problem.What = fmt.Sprintf("source %s cannot be looked at: %s", s.Name, s.Reason)
 			problem.Do = fmt.Sprintf("it is tried again by itself; `tributary source show --kb %s %s` says when", s.KB, s.Name)
-		case s.Owner == "" && s.State == tributary.SourceActive && s.Kind != tributary.SourceSubject && s.Kind != tributary.SourceWebhook:
+		case s.Owner == "" && s.State == tributary.SourceActive:
 			problem.What = fmt.Sprintf("nobody follows source %s", s.Name)
 			problem.Do = "start `tributary worker source`, for a folder on the machine where it is"
 		default:
