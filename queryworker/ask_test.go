@@ -166,7 +166,7 @@ func TestAskSaysWhenThereIsNoAnswer(t *testing.T) {
 	}{
 		{"a model that says so", "apple", &scripted{pieces: []string{"No passage found that answers", " this question."}}, nil, "says test:scripted"},
 		{"a model that cites beside it", "apple", &scripted{pieces: []string{NoAnswer, " [1]"}}, nil, "says test:scripted"},
-		{"too little in common", "apple price in Denmark today", nil, nil, "confidence 0.24, the least is 0.50 (search.min_confidence)"},
+		{"too little in common", "apple price in Denmark today", nil, nil, "confidence 0.10, the least is 0.50 (search.min_confidence)"},
 		{"too little for a strict setting", "apple rice wine beer", &scripted{pieces: []string{"x"}}, &half, "the least is 0.50 (ask.min_confidence)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,14 +8,15 @@ import (
 )
 
 // Confidence is a logistic function of one number: of the weight of the
-// query's terms, the share that a passage has, its mean over the best
-// coveredPassages. Slope and offset are fitted, every set with the same
-// weight, to questions asked of their own documents and of somebody else's:
-// see docs/benchmarks.md and TestConfidenceTellsForeignQuestions.
+// query's terms, the share that one passage has, the largest of the best
+// coveredPassages: of few documents only one may have the answer. Slope and
+// offset are fitted, every set with the same weight, to questions asked of
+// their own documents and of somebody else's: see docs/benchmarks.md and
+// TestConfidenceTellsForeignQuestions.
 const (
 	coveredPassages  = 3
-	confidenceSlope  = 18.10
-	confidenceOffset = -5.66
+	confidenceSlope  = 17.72
+	confidenceOffset = -6.66
 )
 
 // confidence estimates how likely the pool answers the query, 0 for an empty
@@ -35,14 +36,15 @@ func (s *search) confidence(pool []*candidate) float64 {
 	if total == 0 {
 		return 0
 	}
-	best := pool[:min(coveredPassages, len(pool))]
 	covered := 0.0
-	for _, c := range best {
+	for _, c := range pool[:min(coveredPassages, len(pool))] {
+		share := 0.0
 		for term, weight := range weights {
 			if c.has(term) {
-				covered += weight / total / float64(len(best))
+				share += weight / total
 			}
 		}
+		covered = max(covered, share)
 	}
 	return 1 / (1 + math.Exp(-confidenceSlope*covered-confidenceOffset))
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/config"
 	"github.com/tributary-kb/tributary/internal/eval"
+	"github.com/tributary-kb/tributary/queryworker"
 )
 
 // evalDepth is how many passages a measured search asks for: recall@100 needs
@@ -27,6 +29,7 @@ type evalFlags struct {
 	search, against string // SearchRequest as JSON
 	baseline        string // an earlier report
 	html            string
+	judge           string // a configuration file
 	answers, purge  bool
 	limit           int
 }
@@ -47,11 +50,18 @@ layout of BEIR: corpus.jsonl ({"_id", "title", "text"}), queries.jsonl ({"_id",
 Two ways of searching are compared query by query: --search and --against hold
 fields of a search request as JSON; --baseline compares with the report that an
 earlier ` + "`tributary eval --json`" + ` printed, of another embedder for example.
+Answers are made with the fields of --search too.
+
+--judge lets a model say what it thinks of the answers that have a reference:
+the one that the section generator of a configuration file names, preferably
+another than the one that writes. Its opinion is reported apart, with how often
+it agrees with what was counted.
 
 Use a knowledge base of its own. The collection stays in it, so that the next
 eval starts at once; --purge removes it at the end.`,
 		Example: `  tributary eval --kb eval-cranfield ./cranfield
-  tributary eval --kb eval-cranfield --search '{"alpha":0}' --against '{}' --html report.html ./cranfield`,
+  tributary eval --kb eval-cranfield --search '{"alpha":0}' --against '{}' --html report.html ./cranfield
+  tributary eval --kb eval-company --answers --judge judge.yaml ./company`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.eval(cmd.Context(), args[0], f) },
 	}
@@ -62,6 +72,7 @@ eval starts at once; --purge removes it at the end.`,
 	flags.StringVar(&f.baseline, "baseline", "", "compare with the report in this `FILE`")
 	flags.StringVar(&f.html, "html", "", "write the report as a page to `FILE`, too")
 	flags.BoolVar(&f.answers, "answers", false, "ask the queries too, and compare the answers with answers.jsonl")
+	flags.StringVar(&f.judge, "judge", "", "with --answers: let the model judge them that the configuration `FILE` has as generator")
 	flags.IntVar(&f.limit, "limit", 0, "only the first `NUMBER` of queries, 0 for all")
 	flags.BoolVar(&f.purge, "purge", false, "remove the collection at the end")
 	return cmd
@@ -70,6 +81,9 @@ eval starts at once; --purge removes it at the end.`,
 func (f evalFlags) check() error {
 	if f.against != "" && f.baseline != "" {
 		return usagef("--against and --baseline are both set: set one")
+	}
+	if f.judge != "" && !f.answers {
+		return usagef("--judge judges answers: set --answers too")
 	}
 	if f.limit < 0 {
 		return usagef("--limit is %d, want 0 or more", f.limit)
@@ -106,6 +120,7 @@ type evaluation struct {
 	names    []string
 	baseline *eval.Report
 	answers  map[string][]string
+	judge    *eval.Judge // nil for none
 }
 
 // load reads everything that can be wrong before anything is published.
@@ -136,6 +151,35 @@ func (e *evaluation) load(dir string) (err error) {
 			return err
 		}
 	}
+	if e.flags.judge != "" {
+		if e.judge, err = openJudge(e.flags.judge); err != nil {
+			return err
+		}
+	}
+	return e.loadBaseline()
+}
+
+// openJudge makes a judge of the generator that a configuration file names.
+func openJudge(file string) (*eval.Judge, error) {
+	cfg, err := config.Load(config.Sources{File: file, Env: []string{}})
+	if err != nil {
+		return nil, fmt.Errorf("--judge: %w", err)
+	}
+	generator, err := cfg.Query.Generator.New(nil)
+	if err != nil {
+		return nil, fmt.Errorf("--judge %s: %w", file, err)
+	}
+	model, ok := generator.(queryworker.Completer)
+	if !ok {
+		return nil, usagef("--judge %s: generator.provider is %s there, want a model", file, generator.Name())
+	}
+	return &eval.Judge{Name: generator.Name(), Ask: func(ctx context.Context, instruction, data string) (string, error) {
+		reply, _, err := model.Complete(ctx, instruction, data)
+		return reply, err
+	}}, nil
+}
+
+func (e *evaluation) loadBaseline() error {
 	if e.flags.baseline == "" {
 		return nil
 	}
@@ -260,9 +304,12 @@ func (e *evaluation) ranker(r tributary.SearchRequest) eval.Ranker {
 func (e *evaluation) answer(ctx context.Context, run *eval.Run) error {
 	p := e.a.newProgress("answered", len(e.set.Queries))
 	defer p.finish()
+	how := e.requests[0]
 	for i, q := range e.set.Queries {
 		var whole tributary.Answer
-		err := e.c.Ask(ctx, tributary.AskRequest{Question: q.Text}, func(event tributary.AskEvent) error {
+		err := e.c.Ask(ctx, tributary.AskRequest{
+			Question: q.Text, Filter: how.Filter, Alpha: how.Alpha, SearchOptions: how.SearchOptions,
+		}, func(event tributary.AskEvent) error {
 			if event.Answer != nil {
 				whole = *event.Answer
 			}
@@ -277,8 +324,34 @@ func (e *evaluation) answer(ctx context.Context, run *eval.Run) error {
 		}
 		result := eval.JudgeAnswer(whole.Answer, e.answers[q.ID], cited, q.Relevant)
 		result.Abstained = whole.NoAnswer
+		if err := e.opine(ctx, run, &result, q, whole); err != nil {
+			return fmt.Errorf("query %s: judge the answer: %w", q.ID, err)
+		}
 		run.Results[i].Answer = &result
 		p.step()
+	}
+	return nil
+}
+
+// opine asks the judge about an answer that was given and has a reference. A
+// reply that is no opinion is counted.
+func (e *evaluation) opine(ctx context.Context, run *eval.Run, result *eval.AnswerResult, q eval.Query, whole tributary.Answer) error {
+	if e.judge == nil || result.Abstained || !result.Reference {
+		return nil
+	}
+	run.Judge = e.judge.Name
+	c := eval.Case{Question: q.Text, Answer: whole.Answer, References: e.answers[q.ID]}
+	for _, cited := range whole.Citations {
+		c.Passages = append(c.Passages, cited.Text)
+	}
+	opinion, err := e.judge.Judge(ctx, c)
+	switch {
+	case errors.Is(err, eval.ErrNoOpinion):
+		run.Unread++
+	case err != nil:
+		return err
+	default:
+		result.Opinion = &opinion
 	}
 	return nil
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/tributary-kb/tributary/internal/config"
 	"github.com/tributary-kb/tributary/internal/eval"
+	"github.com/tributary-kb/tributary/internal/testenv"
 )
 
 // harbour is a small collection: each query is about one document.
@@ -84,22 +88,96 @@ func TestEvalMeasuresACollection(t *testing.T) {
 	}
 }
 
+// judgeServer is a chat endpoint in OpenAI's form that judges answers: it
+// streams a reply in pieces, as the real ones do. Of the second answer it has no
+// opinion.
+func judgeServer(t *testing.T, told *[]string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var request struct {
+			Model    string
+			Stream   bool
+			Messages []struct{ Role, Content string }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil || r.URL.Path != "/v1/chat/completions" ||
+			request.Model != "strict" || !request.Stream || len(request.Messages) != 2 || r.Header.Get("Authorization") != "Bearer key" {
+			t.Errorf("asked %s with %+v, %v", r.URL, request, err)
+		}
+		*told = append(*told, request.Messages[0].Content+request.Messages[1].Content)
+		pieces := []string{`{"correct": "par`, `tly", "grounded": "yes"}`}
+		if len(*told) == 2 {
+			pieces = []string{"I like it."}
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i, piece := range append(pieces, "") {
+			delta, finish := map[string]any{"content": piece}, any(nil)
+			if i == len(pieces) {
+				delta, finish = map[string]any{}, "stop"
+			}
+			data, err := json.Marshal(map[string]any{"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "strict",
+				"choices": []any{map[string]any{"index": 0, "delta": delta, "finish_reason": finish}}})
+			fatal(t, err)
+			fmt.Fprintf(w, "data: %s\n\n", data)
+		}
+		fmt.Fprint(w, `data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"strict","choices":[],"usage":{"prompt_tokens":90,"completion_tokens":9,"total_tokens":99}}`+"\n\ndata: [DONE]\n\n")
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestEvalAsksAJudge(t *testing.T) {
+	var told []string
+	dir := t.TempDir()
+	key, file := filepath.Join(dir, "key"), filepath.Join(dir, "judge.yaml")
+	fatal(t, os.WriteFile(key, []byte("key\n"), 0o600))
+	fatal(t, os.WriteFile(file, []byte("generator: {provider: openai, base_url: "+judgeServer(t, &told)+", model: strict, api_key_file: "+key+"}\n"), 0o600))
+	var report eval.Report
+	fatal(t, json.Unmarshal([]byte(evaluate(t, newSystem(t), evalFlags{search: "{}", answers: true, judge: file}, true)), &report))
+	if len(told) != 2 {
+		t.Fatalf("the judge was asked %d times, want once for each answer with a reference", len(told))
+	}
+	for _, want := range []string{eval.JudgeRules, "What colour is the sky at dusk?", "Reference answer: vermilion", "Cited passage 1: The sky over the harbour"} {
+		if !strings.Contains(told[0], want) {
+			t.Errorf("the judge was not told %q: %s", want, told[0])
+		}
+	}
+	if len(report.Judged) != 1 {
+		t.Fatalf("judged %+v", report.Judged)
+	}
+	if j := report.Judged[0]; j.Judge != "openai:strict" || j.Judged != 1 || j.Unread != 1 || j.Correct.Mean != .5 || j.Grounded.Mean != 1 {
+		t.Errorf("judged %+v", j)
+	}
+}
+
+// What a judge is told stands in the documentation, word for word.
+func TestDocsShowTheRulesOfTheJudge(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(testenv.ProjectRoot(t), "docs", "models.md"))
+	fatal(t, err)
+	if !strings.Contains(string(page), "```text\n"+eval.JudgeRules+"\n```") {
+		t.Error("docs/models.md shows other rules")
+	}
+}
+
 func TestEvalRefusesWhatItCannotMeasure(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range harbour {
 		fatal(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
+	fatal(t, os.WriteFile(filepath.Join(dir, "empty.yaml"), nil, 0o600))
 	for name, tt := range map[string]struct {
 		dir  string
 		f    evalFlags
 		want string
 	}{
-		"no collection":     {t.TempDir(), evalFlags{search: "{}"}, "corpus.jsonl"},
-		"an unknown field":  {dir, evalFlags{search: `{"alfa": 0}`}, "alfa"},
-		"two comparisons":   {dir, evalFlags{search: "{}", against: "{}", baseline: "x"}, "set one"},
-		"no such baseline":  {dir, evalFlags{search: "{}", baseline: filepath.Join(dir, "none")}, "none"},
-		"a strange one":     {dir, evalFlags{search: "{}", baseline: filepath.Join(dir, "qrels.tsv")}, "not a report"},
-		"a negative number": {dir, evalFlags{search: "{}", limit: -1}, "--limit"},
+		"no collection":      {t.TempDir(), evalFlags{search: "{}"}, "corpus.jsonl"},
+		"an unknown field":   {dir, evalFlags{search: `{"alfa": 0}`}, "alfa"},
+		"two comparisons":    {dir, evalFlags{search: "{}", against: "{}", baseline: "x"}, "set one"},
+		"no such baseline":   {dir, evalFlags{search: "{}", baseline: filepath.Join(dir, "none")}, "none"},
+		"a strange one":      {dir, evalFlags{search: "{}", baseline: filepath.Join(dir, "qrels.tsv")}, "not a report"},
+		"a judge of nothing": {dir, evalFlags{search: "{}", judge: "x"}, "--answers"},
+		"no such judge":      {dir, evalFlags{search: "{}", answers: true, judge: filepath.Join(dir, "none")}, "none"},
+		"a strange judge":    {dir, evalFlags{search: "{}", answers: true, judge: filepath.Join(dir, "empty.yaml")}, "want a model"},
+		"a negative number":  {dir, evalFlags{search: "{}", limit: -1}, "--limit"},
 	} {
 		a := &app{dial: func(context.Context, *config.Loaded) (client, func(), error) {
 			t.Errorf("%s: the system is asked", name)

@@ -18,6 +18,8 @@ type AnswerResult struct {
 	// CitationRecall that of the relevant documents that are cited.
 	CitationPrecision float64 `json:"citation_precision"`
 	CitationRecall    float64 `json:"citation_recall"`
+	// Opinion is a judge's, nil without one. No metric counts it.
+	Opinion *Opinion `json:"judge,omitempty"`
 }
 
 // JudgeAnswer compares an answer with references, and the documents that it

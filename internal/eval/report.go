@@ -16,6 +16,8 @@ type Report struct {
 	At        time.Time `json:"at"`
 	Runs      []Run     `json:"runs"`
 	Lines     []Line    `json:"metrics"`
+	// Judged holds the opinions of a model, for the runs that have some.
+	Judged []Judgement `json:"judged,omitempty"`
 }
 
 // A Line is one metric of the runs.
@@ -25,6 +27,9 @@ type Line struct {
 	// Difference is second minus first, over the queries of both.
 	Difference *Interval `json:"difference,omitempty"`
 }
+
+// String is the mean with its bounds.
+func (i Interval) String() string { return fmt.Sprintf("%.3f [%.3f, %.3f]", i.Mean, i.Low, i.High) }
 
 // Significant reports whether the interval excludes 0.
 func (i Interval) Significant() bool { return i.Low > 0 || i.High < 0 }
@@ -49,6 +54,11 @@ func NewReport(name string, set Dataset, runs []Run, at time.Time) Report {
 		}
 		r.Lines = append(r.Lines, line)
 	}
+	for _, run := range runs {
+		if j, ok := judgement(run); ok {
+			r.Judged = append(r.Judged, j)
+		}
+	}
 	return r
 }
 
@@ -66,7 +76,7 @@ func (r Report) WriteTable(w io.Writer) error {
 	for _, line := range r.Lines {
 		fmt.Fprintf(tw, "\n%s", line.Metric)
 		for _, i := range line.Runs {
-			fmt.Fprintf(tw, "\t%.3f [%.3f, %.3f]", i.Mean, i.Low, i.High)
+			fmt.Fprintf(tw, "\t%s", i)
 		}
 		if d := line.Difference; d != nil {
 			fmt.Fprintf(tw, "\t%+.3f [%+.3f, %+.3f]%s", d.Mean, d.Low, d.High, map[bool]string{true: " *"}[d.Significant()])
@@ -85,5 +95,20 @@ func (r Report) WriteTable(w io.Writer) error {
 	if len(r.Runs) == 2 {
 		fmt.Fprintln(w, "\n* the interval of the paired difference excludes 0")
 	}
+	for _, j := range r.Judged {
+		if _, err := fmt.Fprintln(w, "\n"+j.String()); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// String is the judgement in words.
+func (j Judgement) String() string {
+	s := fmt.Sprintf("%s, in the opinion of %s (%d answers): correct %s, grounded %s.\nIt agrees with token F1 ≥ %.1f on %.3f of them, kappa %.3f.",
+		j.Run, j.Judge, j.Judged, j.Correct, j.Grounded, agreeF1, j.Agreement, j.Kappa)
+	if j.Unread > 0 {
+		s += fmt.Sprintf(" %d replies were no opinion.", j.Unread)
+	}
+	return s
 }

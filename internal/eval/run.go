@@ -15,6 +15,10 @@ type Ranker func(ctx context.Context, query string) ([]string, error)
 type Run struct {
 	Name    string   `json:"name"`
 	Results []Result `json:"results"`
+	// Judge names the model whose opinions the answers have, "" for none;
+	// Unread counts its replies that were no opinion.
+	Judge  string `json:"judge,omitempty"`
+	Unread int    `json:"unreadable,omitempty"`
 }
 
 // A Result is how a system did on one query.
