@@ -16,30 +16,53 @@ type added struct {
 	Normalized bool   `json:"normalized"`  // is looked for in normalised text
 }
 
-// find returns where the first of the tokens stands in text, the longest of
-// those that begin there. Without any, it is the end of the text, and ID -1.
-func find(text string, tokens []added) (from, to int, id int32) {
-	best := added{ID: -1}
-	from = len(text)
-	for _, a := range tokens {
-		at := a.index(text)
-		if at >= 0 && (at < from || at == from && len(a.Content) > len(best.Content)) {
-			from, best = at, a
-		}
-	}
-	to = from + len(best.Content)
-	if best.LStrip {
-		from = len(strings.TrimRightFunc(text[:from], unicode.IsSpace))
-	}
-	if best.RStrip {
-		to = len(text) - len(strings.TrimLeftFunc(text[to:], unicode.IsSpace))
-	}
-	return from, to, best.ID
+// A found token is text[from:to], and what it takes along; the next is looked
+// for behind end.
+type found struct {
+	from, to, end int
+	id            int32
 }
 
-// index returns where the token first stands, -1 for nowhere.
-func (a added) index(text string) int {
-	for from := 0; ; {
+// find returns the first of the tokens in text[at:], the longest of those that
+// begin there. Without any, it is the end of the text, and ID -1.
+func find(text string, at int, tokens []added) found {
+	best, from := added{ID: -1}, len(text)
+	for _, a := range tokens {
+		i := a.index(text, at)
+		if i >= 0 && (i < from || i == from && len(a.Content) > len(best.Content)) {
+			from, best = i, a
+		}
+	}
+	to := from + len(best.Content)
+	f := found{from, to, to, best.ID}
+	if best.LStrip {
+		f.from = len(strings.TrimRightFunc(text[:from], unicode.IsSpace))
+	}
+	if best.RStrip {
+		f.to = len(text) - len(strings.TrimLeftFunc(text[to:], unicode.IsSpace))
+	}
+	return f
+}
+
+// divide calls plain for what lies between the tokens, and token for each of
+// them, in order.
+func divide(text string, tokens []added, plain func(string), token func(id int32)) {
+	for done, at := 0, 0; ; {
+		f := find(text, at, tokens)
+		if f.from > done {
+			plain(text[done:f.from])
+		}
+		if f.id < 0 {
+			return
+		}
+		token(f.id)
+		done, at = max(done, f.to), f.end
+	}
+}
+
+// index returns where the token first stands in text[from:], -1 for nowhere.
+func (a added) index(text string, from int) int {
+	for {
 		at := strings.Index(text[from:], a.Content)
 		if at < 0 {
 			return -1

@@ -3,7 +3,6 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -59,7 +58,7 @@ func newNormaliser(raw json.RawMessage) (normaliser, error) {
 	case "Lowercase":
 		return mapping(lower), nil
 	case "StripAccents":
-		return mapping(stripMarks), nil
+		return mapping(func(s string) string { return stripMarks(s, unicode.M) }), nil
 	case "Strip":
 		return c.strip(), nil
 	case "Prepend":
@@ -105,7 +104,7 @@ func (c normaliserConfig) replace() (normaliser, error) {
 	if c.Pattern.Regex == nil {
 		return nil, fmt.Errorf("normalizer Replace has no pattern")
 	}
-	re, err := regexp.Compile(*c.Pattern.Regex)
+	re, err := compile(*c.Pattern.Regex)
 	if err != nil {
 		return nil, fmt.Errorf("normalizer Replace: %w", err)
 	}
@@ -181,7 +180,7 @@ func (b bert) appendUnicode(out []byte, text string) []byte {
 	}
 	s := clean.String()
 	if b.Accents == nil && b.Lowercase || b.Accents != nil && *b.Accents {
-		s = stripMarks(norm.NFD.String(s))
+		s = stripMarks(norm.NFD.String(s), unicode.Mn)
 	}
 	if b.Lowercase {
 		s = lower(s)
@@ -201,10 +200,10 @@ func ideograph(r rune) bool {
 		r >= 0x20000 && r <= 0x2A6DF || r >= 0x2A700 && r <= 0x2CEAF || r >= 0x2F800 && r <= 0x2FA1F)
 }
 
-// stripMarks takes the marks away that stand on no place of their own.
-func stripMarks(s string) string {
+// stripMarks takes the marks of a kind away.
+func stripMarks(s string, kind *unicode.RangeTable) string {
 	return strings.Map(func(r rune) rune {
-		if r >= 0x300 && unicode.Is(unicode.Mn, r) {
+		if r >= 0x300 && unicode.Is(kind, r) {
 			return -1
 		}
 		return r

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"unicode"
 	"unicode/utf8"
@@ -16,7 +17,13 @@ type splitter struct {
 	prepare func([]byte) []byte
 	// next returns the first word, empty if there is none, and what follows.
 	next func([]byte) (word, rest []byte)
+	// cut, if set, does the work of both.
+	cut cutter
 }
+
+// A cutter cuts a piece, which is not empty, into smaller ones. What is emitted
+// may be overwritten later.
+type cutter func(piece []byte, emit func([]byte))
 
 func unprepared(text []byte) []byte { return text }
 
@@ -26,11 +33,16 @@ type splitterConfig struct {
 	AddPrefixSpace *bool             `json:"add_prefix_space"`
 	PrependScheme  string            `json:"prepend_scheme"`
 	Split          *bool             `json:"split"`
+	UseRegex       *bool             `json:"use_regex"`
+	Pattern        pattern           `json:"pattern"`
+	Behavior       string            `json:"behavior"`
+	Invert         bool              `json:"invert"`
+	Individual     bool              `json:"individual_digits"`
 }
 
 func newSplitter(raw json.RawMessage) (splitter, error) {
 	if absent(raw) {
-		return splitter{unprepared, func(text []byte) (_, _ []byte) { return text, nil }}, nil
+		return splitter{prepare: unprepared, next: func(text []byte) (_, _ []byte) { return text, nil }}, nil
 	}
 	var c splitterConfig
 	kind, err := decode("pre_tokenizer", raw, &c)
@@ -39,36 +51,116 @@ func newSplitter(raw json.RawMessage) (splitter, error) {
 	}
 	switch kind {
 	case "BertPreTokenizer":
-		return splitter{unprepared, nextBERT}, nil
+		return splitter{prepare: unprepared, next: nextBERT}, nil
 	case "WhitespaceSplit":
-		return splitter{unprepared, nextField}, nil
+		return splitter{prepare: unprepared, next: nextField}, nil
 	case "Metaspace":
 		return c.metaspace(false)
 	case "Sequence":
 		return c.sequence()
 	}
-	return splitter{}, fmt.Errorf("pre_tokenizer %q is not supported", kind)
+	cut, err := c.cutter(kind)
+	return splitter{cut: cut}, err
 }
 
-// sequence knows the two sequences that occur: one part, and words at spaces
-// that are then marked.
+// cutter returns what can follow another.
+func (c splitterConfig) cutter(kind string) (cutter, error) {
+	switch kind {
+	case "ByteLevel":
+		return c.byteLevel()
+	case "Split":
+		return c.pattern()
+	case "Digits":
+		digits := `\p{N}+`
+		if c.Individual {
+			digits = `\p{N}`
+		}
+		e, err := compile(digits)
+		return e.isolate, err
+	case "Whitespace":
+		e, err := compile(`\w+|[^\w\s]+`)
+		return e.only(true), err
+	case "BertPreTokenizer":
+		return words(nextBERT), nil
+	case "WhitespaceSplit":
+		return words(nextField), nil
+	}
+	return nil, fmt.Errorf("pre_tokenizer %q is not supported", kind)
+}
+
+func words(next func([]byte) (word, rest []byte)) cutter {
+	return func(piece []byte, emit func([]byte)) {
+		for {
+			var word []byte
+			if word, piece = next(piece); len(word) == 0 {
+				return
+			}
+			emit(word)
+		}
+	}
+}
+
+// pattern cuts at the matches of a pattern.
+func (c splitterConfig) pattern() (cutter, error) {
+	var source string
+	switch {
+	case c.Pattern.Regex != nil:
+		source = *c.Pattern.Regex
+	case c.Pattern.String != nil:
+		source = regexp.QuoteMeta(*c.Pattern.String)
+	default:
+		return nil, fmt.Errorf("pre_tokenizer Split has no pattern")
+	}
+	e, err := compile(source)
+	if err != nil {
+		return nil, fmt.Errorf("pre_tokenizer Split: %w", err)
+	}
+	switch c.Behavior {
+	case "Isolated":
+		return e.isolate, nil
+	case "Removed":
+		return e.only(c.Invert), nil
+	}
+	return nil, fmt.Errorf("pre_tokenizer Split with behavior %q is not supported", c.Behavior)
+}
+
+// sequence lets each cut what the one before left. Marks at words are known in
+// the one place where they occur, behind words at spaces.
 func (c splitterConfig) sequence() (splitter, error) {
-	switch len(c.Pretokenizers) {
-	case 1:
+	if len(c.Pretokenizers) == 1 {
 		return newSplitter(c.Pretokenizers[0])
-	case 2:
-		var first, second splitterConfig
-		kind, err := decode("pre_tokenizer", c.Pretokenizers[0], &first)
-		then, err2 := decode("pre_tokenizer", c.Pretokenizers[1], &second)
-		if err := errors.Join(err, err2); err != nil {
+	}
+	var all []cutter
+	before := ""
+	for i, raw := range c.Pretokenizers {
+		var part splitterConfig
+		kind, err := decode("pre_tokenizer", raw, &part)
+		if err != nil {
 			return splitter{}, err
 		}
-		if kind == "WhitespaceSplit" && then == "Metaspace" {
-			return second.metaspace(true)
+		if kind == "Metaspace" && before == "WhitespaceSplit" && i == 1 && len(c.Pretokenizers) == 2 {
+			return part.metaspace(true)
 		}
-		return splitter{}, fmt.Errorf("pre_tokenizer %s before %s is not supported", kind, then)
+		cut, err := part.cutter(kind)
+		if err != nil {
+			return splitter{}, fmt.Errorf("in a sequence of %d: %w", len(c.Pretokenizers), err)
+		}
+		all, before = append(all, cut), kind
 	}
-	return splitter{}, fmt.Errorf("a sequence of %d pre_tokenizers is not supported", len(c.Pretokenizers))
+	if len(all) == 0 {
+		return splitter{}, errors.New("a sequence of 0 pre_tokenizers is not supported")
+	}
+	return splitter{cut: chain(all)}, nil
+}
+
+func chain(all []cutter) cutter {
+	if len(all) == 1 {
+		return all[0]
+	}
+	rest := chain(all[1:])
+	return func(piece []byte, emit func([]byte)) {
+		all[0](piece, func(part []byte) { rest(part, emit) })
+	}
 }
 
 // metaspace marks the beginnings of words as SentencePiece does. Words are
@@ -86,7 +178,7 @@ func (c splitterConfig) metaspace(fields bool) (splitter, error) {
 	if fields {
 		prepare = func(text []byte) []byte { return markFields(text, mark, begins) }
 	}
-	return splitter{prepare, func(text []byte) (word, rest []byte) { return cutBefore(text, mark) }}, nil
+	return splitter{prepare: prepare, next: func(text []byte) (word, rest []byte) { return cutBefore(text, mark) }}, nil
 }
 
 func markSpaces(text, mark []byte, begins bool) []byte {

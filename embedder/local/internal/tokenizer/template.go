@@ -24,7 +24,7 @@ type part struct {
 
 // plain is the template of a file that has none.
 func plain(texts int) template {
-	t := template{{text: 0}, {text: 1}}
+	t := template{{text: 0}, {text: 1, kind: 1}}
 	return t[:texts]
 }
 
@@ -61,6 +61,8 @@ type postConfig struct {
 	Special map[string]token `json:"special_tokens"`
 	Cls     named            `json:"cls"`
 	Sep     named            `json:"sep"`
+	// Of a sequence.
+	Processors []json.RawMessage `json:"processors"`
 }
 
 type piece struct {
@@ -101,6 +103,10 @@ func newTemplates(raw json.RawMessage) (single, pair template, err error) {
 			pair, err = c.template(c.Pair)
 		}
 		return single, pair, err
+	case "ByteLevel": // it is about offsets
+		return plain(1), plain(2), nil
+	case "Sequence":
+		return c.sequence()
 	case "BertProcessing":
 		second := sep
 		second.kind = 1
@@ -109,6 +115,29 @@ func newTemplates(raw json.RawMessage) (single, pair template, err error) {
 		return template{cls, {}, sep}, template{cls, {}, sep, sep, {text: 1}, sep}, nil
 	}
 	return nil, nil, fmt.Errorf("post_processor %q is not supported", kind)
+}
+
+// sequence knows those of which one at most adds tokens.
+func (c postConfig) sequence() (single, pair template, err error) {
+	single, pair = plain(1), plain(2)
+	found := false
+	for _, raw := range c.Processors {
+		var t typed
+		if err := json.Unmarshal(raw, &t); err != nil {
+			return nil, nil, fmt.Errorf("post_processor: %w", err)
+		}
+		if t.Type == "ByteLevel" {
+			continue
+		}
+		if found {
+			return nil, nil, fmt.Errorf("post_processor: a second that adds tokens (%s) is not supported", t.Type)
+		}
+		found = true
+		if single, pair, err = newTemplates(raw); err != nil {
+			return nil, nil, err
+		}
+	}
+	return single, pair, nil
 }
 
 func (c postConfig) template(pieces []piece) (template, error) {

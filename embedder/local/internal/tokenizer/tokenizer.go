@@ -1,7 +1,8 @@
 // Package tokenizer cuts texts into the numbered tokens that a model was
 // trained on, as the model's tokenizer.json says: the form of Hugging Face's
-// tokenizers, from which its results do not differ. WordPiece and Unigram
-// models are understood; what else a file may ask for is refused by name.
+// tokenizers, from which its results do not differ. WordPiece,
+// Unigram and BPE models are understood; what else a file may ask for is
+// refused by name.
 package tokenizer
 
 import (
@@ -149,8 +150,10 @@ func newModel(raw json.RawMessage) (model, error) {
 		return newWordPiece(raw)
 	case kind.Type == "Unigram", kind.Type == "" && strings.HasPrefix(string(kind.Vocab), "["):
 		return newUnigram(raw)
+	case kind.Type == "BPE", kind.Type == "" && !absent(kind.Merges):
+		return newBPE(raw)
 	}
-	return nil, fmt.Errorf("model %q is not supported, only WordPiece and Unigram are", kind.Type)
+	return nil, fmt.Errorf("model %q is not supported, only WordPiece, Unigram and BPE are", kind.Type)
 }
 
 // Size is one more than the highest ID there is: how many rows a model needs.
@@ -162,16 +165,12 @@ func (t *Tokenizer) Unknown() int32 { return t.model.unknown() }
 // Append appends the IDs of the text's tokens to ids, without those that a
 // model wants around a text; see Single. An empty text has none.
 func (t *Tokenizer) Append(ids []int32, text string) []int32 {
-	for text != "" {
-		from, to, id := find(text, t.raw)
-		if from > 0 {
-			ids = t.appendPlain(ids, text[:from])
-		}
-		if id >= 0 {
-			ids = append(ids, id)
-		}
-		text = text[to:]
+	if len(t.raw) == 0 {
+		return t.appendPlain(ids, text)
 	}
+	divide(text, t.raw,
+		func(part string) { ids = t.appendPlain(ids, part) },
+		func(id int32) { ids = append(ids, id) })
 	return ids
 }
 
@@ -183,22 +182,21 @@ func (t *Tokenizer) appendPlain(ids []int32, text string) []int32 {
 	if len(t.clean) == 0 {
 		return t.appendClean(ids, scratch)
 	}
-	rest := string(*scratch)
-	for rest != "" {
-		from, to, id := find(rest, t.clean)
-		*scratch = append((*scratch)[:0], rest[:from]...)
-		ids = t.appendClean(ids, scratch)
-		if id >= 0 {
-			ids = append(ids, id)
-		}
-		rest = rest[to:]
-	}
+	divide(string(*scratch), t.clean,
+		func(part string) {
+			*scratch = append((*scratch)[:0], part...)
+			ids = t.appendClean(ids, scratch)
+		},
+		func(id int32) { ids = append(ids, id) })
 	return ids
 }
 
 // appendClean appends what is normalised and holds no added token. It may
 // replace the text by another buffer.
 func (t *Tokenizer) appendClean(ids []int32, text *[]byte) []int32 {
+	if t.split.cut != nil {
+		return t.appendCut(ids, *text)
+	}
 	*text = t.split.prepare(*text)
 	var word []byte
 	for rest := *text; ; {
@@ -207,4 +205,11 @@ func (t *Tokenizer) appendClean(ids []int32, text *[]byte) []int32 {
 		}
 		ids = t.model.append(ids, word)
 	}
+}
+
+func (t *Tokenizer) appendCut(ids []int32, text []byte) []int32 {
+	if len(text) > 0 {
+		t.split.cut(text, func(word []byte) { ids = t.model.append(ids, word) })
+	}
+	return ids
 }

@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// open reads a tokenizer of testdata. wordpiece.json is that of BERT with
-// fewer tokens; unigram.json is made up in the manner of XLM-R.
+// open reads a tokenizer of testdata; its README says where each is from.
 func open(t testing.TB, name string) *Tokenizer {
 	t.Helper()
 	tok, err := Open(filepath.Join("testdata", name+".json"))
@@ -31,21 +30,105 @@ func load(t testing.TB, name string, into any) {
 	}
 }
 
+// A variant is a file of testdata in which parts are replaced.
+type variant map[string]json.RawMessage
+
+// file is the tokenizer.json of the variant.
+func (v variant) file(t testing.TB) []byte {
+	t.Helper()
+	var name string
+	if err := json.Unmarshal(v["file"], &name); err != nil {
+		t.Fatal(err)
+	}
+	var whole, model map[string]json.RawMessage
+	load(t, name+".json", &whole)
+	if err := json.Unmarshal(whole["model"], &model); err != nil {
+		t.Fatal(err)
+	}
+	if v["model"] != nil {
+		if err := json.Unmarshal(v["model"], &model); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(model["merges"]) == `"text"` {
+		model["merges"] = asText(t, whole["model"])
+	}
+	for part, raw := range v {
+		if part != "file" {
+			whole[part] = raw
+		}
+	}
+	whole["model"] = marshal(t, model)
+	return marshal(t, whole)
+}
+
+// asText returns the merges in the form of older files.
+func asText(t testing.TB, model json.RawMessage) json.RawMessage {
+	t.Helper()
+	var m struct{ Merges [][2]string }
+	if err := json.Unmarshal(model, &m); err != nil {
+		t.Fatal(err)
+	}
+	text := make([]string, len(m.Merges))
+	for i, pair := range m.Merges {
+		text[i] = pair[0] + " " + pair[1]
+	}
+	return marshal(t, text)
+}
+
+func marshal(t testing.TB, v any) []byte {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// variants are all tokenizers of variants.json.
+func variants(t testing.TB) map[string]*Tokenizer {
+	t.Helper()
+	var all map[string]variant
+	load(t, "variants.json", &all)
+	made := make(map[string]*Tokenizer, len(all))
+	for name, v := range all {
+		tok, err := New(v.file(t))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		made[name] = tok
+	}
+	return made
+}
+
 // golden.json is from Hugging Face's own tokenizers; testdata/golden.mjs makes
 // it again.
 func TestTokensAreThoseOfHuggingFace(t *testing.T) {
 	var texts []string
-	var golden map[string][][]int32
+	var golden struct {
+		Variants map[string]struct{ IDs, Pairs, Types, Truncated [][]int32 }
+	}
 	load(t, "texts.json", &texts)
 	load(t, "golden.json", &golden)
-	for _, name := range []string{"wordpiece", "unigram"} {
-		tok := open(t, name)
-		if len(golden[name]) != len(texts) {
-			t.Fatalf("%s: %d results for %d texts", name, len(golden[name]), len(texts))
+	for name, tok := range variants(t) {
+		want := golden.Variants[name]
+		if len(want.IDs) != len(texts) || len(want.Truncated) != len(texts) || len(want.Pairs) == 0 {
+			t.Fatalf("%s: %d results for %d texts", name, len(want.IDs), len(texts))
 		}
 		for i, text := range texts {
-			if got := tok.Single(tok.Append(nil, text)).IDs; !slices.Equal(got, golden[name][i]) {
-				t.Errorf("%s of %q:\n got %v\nwant %v", name, text, got, golden[name][i])
+			ids := tok.Append(nil, text)
+			if got := tok.Single(ids).IDs; !slices.Equal(got, want.IDs[i]) {
+				t.Errorf("%s of %q:\n got %v\nwant %v", name, text, got, want.IDs[i])
+			}
+			single, _ := tok.Extra()
+			if got := tok.Single(ids[:min(len(ids), 8-single)]).IDs; !slices.Equal(got, want.Truncated[i]) {
+				t.Errorf("%s of the beginning of %q:\n got %v\nwant %v", name, text, got, want.Truncated[i])
+			}
+		}
+		for i, ids := range want.Pairs {
+			got := tok.Pair(tok.Append(nil, texts[i]), tok.Append(nil, texts[i+1]))
+			if !slices.Equal(got.IDs, ids) || !slices.Equal(got.Types, want.Types[i]) {
+				t.Errorf("%s of %q and %q:\n got %v\nwant %v of types %v", name, texts[i], texts[i+1], got, ids, want.Types[i])
 			}
 		}
 	}
@@ -71,13 +154,19 @@ func TestWhatIsNotSupportedIsRefusedByName(t *testing.T) {
 	for _, c := range []struct{ file, want string }{
 		{`{}`, "there is no model"},
 		{`[`, "unexpected end"},
-		{`{"model":{"type":"BPE","vocab":{},"merges":[]}}`, `model "BPE" is not supported`},
+		{`{"model":{"type":"Odd"}}`, `model "Odd" is not supported`},
+		{`{"model":{"type":"BPE","vocab":{},"merges":["a b"]}}`, `merge "a" of "b" has a token that the vocabulary lacks`},
+		{`{"model":{"type":"BPE","vocab":{},"merges":["a"]}}`, `merge "a" has no two parts`},
+		{`{"model":{"type":"BPE","vocab":{},"merges":[],"dropout":0.1}}`, `BPE with dropout`},
 		{`{"model":{"type":"WordPiece","unk_token":"[UNK]","vocab":{"a":0}}}`, `lacks unk_token "[UNK]"`},
 		{`{"model":{"type":"WordPiece","unk_token":"a","vocab":{"a":-1}}}`, `token "a" has ID -1`},
 		{`{"model":{"type":"Unigram","unk_id":7,"vocab":[["a",0]]}}`, "unk_id is not one of the 1 tokens"},
 		{`{` + words + `,"normalizer":{"type":"Odd"}}`, `normalizer "Odd" is not supported`},
 		{`{` + words + `,"normalizer":{"type":"Precompiled","precompiled_charsmap":"/////w=="}}`, "is cut off"},
-		{`{` + words + `,"pre_tokenizer":{"type":"ByteLevel"}}`, `pre_tokenizer "ByteLevel" is not supported`},
+		{`{` + words + `,"pre_tokenizer":{"type":"Odd"}}`, `pre_tokenizer "Odd" is not supported`},
+		{`{` + words + `,"pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"Regex":"(?<=a)b"}}}`, "(?<=a)b"},
+		{`{` + words + `,"pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"Regex":"a\\b"}}}`, `\b is not supported`},
+		{`{` + words + `,"pre_tokenizer":{"type":"Split","behavior":"MergedWithNext","pattern":{"String":"-"}}}`, `behavior "MergedWithNext" is not supported`},
 		{`{` + words + `,"post_processor":{"type":"Odd"}}`, `post_processor "Odd" is not supported`},
 		{`{` + words + `,"added_tokens":[{"id":-4,"content":"x"}]}`, `added token "x" has ID -4`},
 	} {
@@ -108,9 +197,9 @@ func FuzzAppend(f *testing.F) {
 	for _, text := range texts {
 		f.Add(text)
 	}
-	wordpiece, unigram := open(f, "wordpiece"), open(f, "unigram")
+	all := variants(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, tok := range []*Tokenizer{wordpiece, unigram} {
+		for _, tok := range all {
 			for _, id := range tok.Append(nil, text) {
 				if id < 0 || int(id) >= tok.Size() {
 					t.Fatalf("ID %d of %d", id, tok.Size())
@@ -120,24 +209,67 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
+// The tokens of a byte-level model lie end to end in the text, whatever it is:
+// nothing is lost, doubled or moved.
+func FuzzBytesAreKept(f *testing.F) {
+	var texts []string
+	load(f, "texts.json", &texts)
+	for _, text := range texts {
+		f.Add(text)
+	}
+	tok := open(f, "bytelevel")
+	spelled := make([]string, tok.Size())
+	for token, id := range tok.model.(*bpe).vocab {
+		spelled[id] = token
+	}
+	byteOf := map[rune]byte{}
+	for b, r := range byteRunes {
+		byteOf[r] = byte(b)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "<mask>") {
+			return // it takes the space before it along
+		}
+		var got []byte
+		for _, id := range tok.Append(nil, text) {
+			for _, r := range spelled[id] {
+				got = append(got, byteOf[r])
+			}
+		}
+		if string(got) != text {
+			t.Errorf("tokens of %q spell %q", text, got)
+		}
+	})
+}
+
 // A damaged file is refused or works; it does not panic.
 func FuzzNew(f *testing.F) {
-	for _, name := range []string{"wordpiece", "unigram"} {
-		data, err := os.ReadFile(filepath.Join("testdata", name+".json"))
-		if err != nil {
+	for _, seed := range []string{ // small ones, which are mutated fast
+		`{"normalizer":{"type":"BertNormalizer"},"pre_tokenizer":{"type":"BertPreTokenizer"},"model":{"type":"WordPiece","unk_token":"u","vocab":{"u":0,"hello":1,"w":2,"##o":3}}}`,
+		`{"pre_tokenizer":{"type":"Metaspace","replacement":"▁"},"model":{"type":"Unigram","unk_id":0,"vocab":[["u",0],["▁",-1.5],["H",-2],["ello",-3]]}}`,
+		`{"pre_tokenizer":{"type":"ByteLevel"},"added_tokens":[{"id":9,"content":"wö","lstrip":true}],"model":{"type":"BPE","vocab":{"H":0,"e":1,"He":2,"l":3,"ll":4},"merges":["H e",["l","l"]]}}`,
+		`{"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated","pattern":{"Regex":" ?\\p{L}+|\\s+(?!\\S)|\\s+"}},{"type":"Digits"}]},"normalizer":{"type":"NFKC"},"model":{"type":"BPE","unk_token":"u","fuse_unk":true,"vocab":{"u":0},"merges":[]}}`,
+	} {
+		if _, err := New([]byte(seed)); err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data)
+		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(_ *testing.T, data []byte) {
 		if tok, err := New(data); err == nil {
-			tok.Single(tok.Append(nil, "Hello wörld 東京"))
+			tok.Single(tok.Append(nil, "Hello  wörld 12 東京"))
 		}
 	})
 }
 
 func BenchmarkAppend(b *testing.B) {
-	tok := open(b, "wordpiece")
+	for _, name := range []string{"wordpiece", "unigram", "bytelevel", "sentencepiece"} {
+		b.Run(name, func(b *testing.B) { benchmarkAppend(b, open(b, name)) })
+	}
+}
+
+func benchmarkAppend(b *testing.B, tok *Tokenizer) {
+	b.Helper()
 	text := strings.Repeat("The time of the children, about 12 years. ", 20)
 	ids := make([]int32, 0, 1000)
 	b.SetBytes(int64(len(text)))

@@ -55,23 +55,18 @@ func newUnigram(raw json.RawMessage) (model, error) {
 	u.unknownScore -= unknownPenalty
 	slices.SortFunc(u.tokens, func(a, b scored) int { return cmp.Compare(a.text, b.text) })
 	if c.ByteFallback {
-		u.bytes = u.byteTokens()
+		u.bytes = byteTokens(u.find)
 	}
 	return u, nil
 }
 
-// byteTokens returns the tokens "<0x00>" to "<0xFF>", nil if one is missing.
-func (u *unigram) byteTokens() []int32 {
-	all := make([]int32, 256)
-	for i := range all {
-		name := fmt.Sprintf("<0x%02X>", i)
-		at, ok := slices.BinarySearchFunc(u.tokens, name, func(s scored, name string) int { return cmp.Compare(s.text, name) })
-		if !ok {
-			return nil
-		}
-		all[i] = u.tokens[at].id
+// find returns the token with this text.
+func (u *unigram) find(text string) (id int32, ok bool) {
+	at, ok := slices.BinarySearchFunc(u.tokens, text, func(s scored, text string) int { return cmp.Compare(s.text, text) })
+	if !ok {
+		return 0, false
 	}
-	return all
+	return u.tokens[at].id, true
 }
 
 func (u *unigram) unknown() int32 { return u.unknownID }

@@ -1,0 +1,129 @@
+package tokenizer
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// An expression is a regular expression of a tokenizer.json, which was written
+// for Oniguruma: classes are of Unicode, and one look ahead is used by all.
+type expression struct {
+	*regexp.Regexp
+	spaces int // the group of spaces whose last belongs to the next word, 0 if none
+}
+
+// What Oniguruma and Rust understand by \s and \w.
+const (
+	spaceClass = `\t\n\v\f\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}`
+	wordClass  = `\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}`
+)
+
+var classes = map[byte]string{'s': spaceClass, 'w': wordClass, 'd': `\p{Nd}`}
+
+// aheadOfWord matches spaces but for the one before a word. Go has no look
+// ahead: the group is shortened once it is found.
+const aheadOfWord, anySpaces = `\s+(?!\S)|\s+`, `(?P<spaces>\s+)`
+
+// compile translates an expression for Go. What would mean something else
+// there is refused.
+func compile(pattern string) (expression, error) {
+	var out strings.Builder
+	inClass := false
+	rest := strings.Replace(pattern, aheadOfWord, anySpaces, 1)
+	for rest != "" {
+		switch c := rest[0]; {
+		case c == '\\' && len(rest) > 1:
+			class, known := classes[rest[1]|0x20]
+			negated := rest[1] < 'a'
+			switch {
+			case !known && strings.IndexByte("bBAzZGhHXRK", rest[1]) >= 0, known && negated && inClass:
+				return expression{}, fmt.Errorf("regular expression %q: %s is not supported", pattern, rest[:2])
+			case !known:
+				out.WriteString(rest[:2])
+			case inClass:
+				out.WriteString(class)
+			case negated:
+				out.WriteString("[^" + class + "]")
+			default:
+				out.WriteString("[" + class + "]")
+			}
+			rest = rest[2:]
+			continue
+		case !inClass && (c == '^' || c == '$'), inClass && (c == '[' || strings.HasPrefix(rest, "&&")):
+			return expression{}, fmt.Errorf("regular expression %q: %c is not supported here", pattern, c)
+		case c == '[':
+			inClass = true
+			if strings.HasPrefix(rest, "[^") {
+				out.WriteByte(c)
+				rest = rest[1:]
+			}
+		case c == ']':
+			inClass = false
+		}
+		out.WriteByte(rest[0])
+		rest = rest[1:]
+	}
+	re, err := regexp.Compile(out.String())
+	if err != nil {
+		return expression{}, fmt.Errorf("regular expression %q: %w", pattern, err)
+	}
+	return expression{re, max(0, re.SubexpIndex("spaces"))}, nil
+}
+
+// find returns where the first match is that is not empty; both are the end of
+// text if there is none.
+func (e expression) find(text []byte) (from, to int) {
+	at := 0
+	for at < len(text) {
+		m := e.FindSubmatchIndex(text[at:])
+		if m == nil {
+			break
+		}
+		from, to = at+m[0], at+m[1]
+		if from == to {
+			_, width := utf8.DecodeRune(text[to:])
+			at = to + max(1, width)
+			continue
+		}
+		if e.spaces > 0 && m[2*e.spaces] >= 0 && to < len(text) {
+			_, width := utf8.DecodeLastRune(text[from:to])
+			if to-width > from {
+				to -= width
+			}
+		}
+		return from, to
+	}
+	return len(text), len(text)
+}
+
+// each calls do for the matches and for what lies between them, in order.
+func (e expression) each(text []byte, do func(part []byte, match bool)) {
+	for len(text) > 0 {
+		from, to := e.find(text)
+		if from > 0 {
+			do(text[:from], false)
+		}
+		if from < to {
+			do(text[from:to], true)
+		}
+		text = text[to:]
+	}
+}
+
+// isolate emits all parts.
+func (e expression) isolate(piece []byte, emit func([]byte)) {
+	e.each(piece, func(part []byte, _ bool) { emit(part) })
+}
+
+// only emits the parts that match, or those that do not.
+func (e expression) only(match bool) cutter {
+	return func(piece []byte, emit func([]byte)) {
+		e.each(piece, func(part []byte, matches bool) {
+			if matches == match {
+				emit(part)
+			}
+		})
+	}
+}
