@@ -31,7 +31,7 @@ type SourceStatus struct {
 	LastSuccess time.Time `json:"last_success,omitzero"`
 	Verified    time.Time `json:"verified,omitzero"`
 	NextLook    time.Time `json:"next_look,omitzero"`
-	IntervalS   float64   `json:"interval_seconds,omitempty"` // between looks, as learned so far
+	IntervalS   float64   `json:"interval_seconds,omitempty"` // from the last listing to the next, learned or fixed
 	AgeS        float64   `json:"age_seconds"`                // now minus Verified; -1 if never verified
 	// Percentiles of seconds from a change to its commit, of the last 1000; 0
 	// where there was none.

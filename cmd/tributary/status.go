@@ -19,7 +19,9 @@ func newStatus(a *app) *cobra.Command {
 		GroupID: groupLook,
 		Short:   "Show how the system is, and what to do about problems",
 		Long: `Status shows the stages with what waits for them, the streams, the knowledge
-bases with their documents and chunks, the versions of NATS and Weaviate, and
+bases with their documents and chunks, the sources with the age of what is
+searched of them, how long a change took to be searchable (half of them, and 99
+of 100), their last success and next look, the versions of NATS and Weaviate, and
 anything unhealthy with what to do about it.
 
 With --check the exit code is 1 if there is a problem, for scripts and health
@@ -73,6 +75,10 @@ func (a *app) printStatus(s tributary.StatusReply) {
 	a.printf("Tributary %s · NATS %s · Weaviate %s\n", cleanLine(s.Version), cleanLine(s.NATS), weaviate)
 	a.heading("Knowledge bases")
 	a.table(kbRows(s.KBs))
+	if len(s.Sources) > 0 {
+		a.heading("Sources")
+		a.table(sourceRows(s.Sources))
+	}
 	a.heading("Stages")
 	a.table(stageRows(s.Stages))
 	a.heading("Streams")
@@ -94,6 +100,17 @@ func kbRows(kbs []tributary.KBStatus) [][]string {
 		rows = append(rows, []string{
 			kb.KB, fmt.Sprint(kb.Live), fmt.Sprint(kb.Pending), fmt.Sprint(kb.Rejected), fmt.Sprint(kb.Deleted),
 			fmt.Sprint(kb.Chunks), fmt.Sprint(kb.Objects), when(kb.Freshest), cleanLine(kb.Embedder),
+		})
+	}
+	return rows
+}
+
+func sourceRows(sources []tributary.SourceStatus) [][]string {
+	rows := [][]string{{"KB", "SOURCE", "STATE", "DOCUMENTS", "AGE", "P50", "P99", "LAST SUCCESS", "NEXT LOOK"}}
+	for _, s := range sources {
+		rows = append(rows, []string{
+			s.KB, s.Name, string(s.State), fmt.Sprint(s.Documents), age(s.AgeS),
+			latency(s.SearchableP50), latency(s.SearchableP99), when(s.LastSuccess), when(s.NextLook),
 		})
 	}
 	return rows

@@ -396,7 +396,7 @@ func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Durati
 		interval = min(max(l.Reconcile, floor), ceiling)
 	}
 	interval = cmp.Or(l.asked.Options.Every(), max(interval, min(l.listing.Fresh, ceiling)))
-	s.Next = now.Add(interval)
+	s.Next, s.Interval = now.Add(interval), interval.Seconds()
 	s.Loaded, s.Spec, s.Notes = true, specOf(l.asked.Source), l.listing.Notes
 	s.Full, s.Confirm = l.asked.Full, l.asked.Confirm
 	if !l.stay {

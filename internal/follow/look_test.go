@@ -371,6 +371,37 @@ func TestTheIntervalFollowsTheChanges(t *testing.T) {
 	}
 }
 
+// A watched script tells of changes by itself.
+type watchedScript struct{ *script }
+
+func (watchedScript) Watch(ctx context.Context, _ func(uris ...string)) error {
+	<-ctx.Done()
+	return nil
+}
+
+func TestTheIntervalThatIsShownEndsAtTheNextLook(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	o := b.owner()
+	for _, tt := range []struct {
+		name     string
+		follower source.Follower
+		every    float64
+		want     time.Duration
+	}{
+		{"learned", b.script, 0, o.MinInterval},
+		{"of a source that tells of changes", watchedScript{b.script}, 0, o.Reconcile},
+		{"fixed", b.script, 90, 90 * time.Second},
+	} {
+		b.add(tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs", Options: tributary.SourceOptions{EveryS: tt.every}})
+		o.follower = tt.follower
+		b.look(o)
+		st := b.status()
+		if got := st.NextLook.Sub(b.clock.Now()); got != tt.want || st.IntervalS != tt.want.Seconds() {
+			t.Errorf("%s: next look in %v, interval %v s, want %v", tt.name, got, st.IntervalS, tt.want)
+		}
+	}
+}
+
 func TestBackoffGrowsToItsCeiling(t *testing.T) {
 	if d := backoff(1, time.Minute, time.Hour); d > time.Minute || d < 45*time.Second {
 		t.Errorf("first %v", d)

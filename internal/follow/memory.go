@@ -58,6 +58,7 @@ type state struct {
 	// that items have schedules of their own.
 	PerItem  bool     `json:"per_item,omitempty"`
 	Rate     rate     `json:"rate,omitzero"`
+	Interval float64  `json:"interval,omitempty"` // seconds from the last listing to Next
 	Failures int      `json:"failures,omitempty"`
 	Error    string   `json:"error,omitempty"`
 	Hold     *hold    `json:"hold,omitempty"`

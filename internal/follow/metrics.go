@@ -83,6 +83,8 @@ var (
 		"Documents of the source.", []string{"kb", "source"}, nil)
 	nextDesc = prometheus.NewDesc("tributary_source_next_look_seconds",
 		"Seconds until the source is looked at next.", []string{"kb", "source"}, nil)
+	successDesc = prometheus.NewDesc("tributary_source_last_success_timestamp_seconds",
+		"Unix time at which a look at the source last went well.", []string{"kb", "source"}, nil)
 	heldDesc = prometheus.NewDesc("tributary_source_held",
 		"Deletions that wait for somebody to confirm them.", []string{"kb", "source"}, nil)
 	failuresDesc = prometheus.NewDesc("tributary_source_failures",
@@ -91,7 +93,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (*gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{ageDesc, documentsDesc, nextDesc, heldDesc, failuresDesc} {
+	for _, d := range []*prometheus.Desc{ageDesc, documentsDesc, nextDesc, successDesc, heldDesc, failuresDesc} {
 		ch <- d
 	}
 }
@@ -110,6 +112,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		}
 		if !v.state.Verified.IsZero() {
 			send(ageDesc, now.Sub(v.state.Verified).Seconds())
+		}
+		if !v.state.Success.IsZero() {
+			send(successDesc, float64(v.state.Success.UnixMilli())/1000)
 		}
 		send(documentsDesc, float64(v.state.Documents))
 		send(nextDesc, v.state.Due.Sub(now).Seconds())

@@ -177,6 +177,9 @@ func (r *Runner) own(ctx context.Context, kb string, o order, box <-chan order) 
 	}
 	defer r.latency.forget(own)
 	defer r.Metrics.gauges.forget(own)
+	if !own.state.Look.IsZero() { // its age is known before the first look of this worker
+		r.Metrics.gauges.set(own)
+	}
 	switch own.order.Kind {
 	case tributary.SourceSubject:
 		return own.consume(held, box)

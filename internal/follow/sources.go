@@ -208,7 +208,7 @@ func (s Sources) status(ctx context.Context, kb string, o order) (tributary.Sour
 	}
 	out := tributary.SourceStatus{
 		KB: kb, Source: o.Source, State: tributary.SourceActive, Documents: st.Documents, Loaded: st.Loaded,
-		LastLook: st.Look, LastSuccess: st.Success, Verified: st.Verified, NextLook: st.Due, IntervalS: st.Rate.I, AgeS: -1,
+		LastLook: st.Look, LastSuccess: st.Success, Verified: st.Verified, NextLook: st.Due, IntervalS: st.Interval, AgeS: -1,
 		SearchableP50: st.P50, SearchableP99: st.P99, Owner: s.Store.owner(ctx, kb, o.Name), Failing: st.Failing, Notes: slices.Concat(st.Notes, st.Errors),
 	}
 	if !st.Verified.IsZero() {

@@ -163,7 +163,7 @@ func (in *intake) look(ctx context.Context) error {
 		in.broken(ctx, err)
 		return nil
 	}
-	s.Look, s.Next = now, now.Add(in.Reconcile)
+	s.Look, s.Next, s.Interval = now, now.Add(in.Reconcile), in.Reconcile.Seconds()
 	if n == 0 {
 		s.Success, s.Verified = now, now
 		s.Sync, s.Full, s.Confirm = in.order.Sync, in.order.Full, in.order.Confirm

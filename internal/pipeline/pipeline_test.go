@@ -197,6 +197,28 @@ func TestPendingNamesTheNewestVersionOnItsWay(t *testing.T) {
 	}
 }
 
+func TestPendingCountsNoFence(t *testing.T) {
+	s := newStore(t)
+	send := func(subject string, h tributary.Head) {
+		msg, err := stage.Encode(t.Context(), s.Blobs, subject, rand.Text(), tributary.Request{Head: h})
+		check(t, err)
+		_, err = s.JS.PublishMsg(t.Context(), msg)
+		check(t, err)
+	}
+	h := tributary.Head{KB: "kb", URI: "u", Document: "d", Lane: tributary.LaneLive}
+	send(stage.Subject(Ingest, h), h)
+	for _, source := range []string{"notes", "wiki"} { // even if it could be read as a request
+		send(stage.FenceSubject(Ingest, "kb", source), tributary.Head{KB: "kb", URI: source, Document: source})
+	}
+	for _, kb := range []string{"kb", ""} {
+		got, err := s.Pending(t.Context(), kb)
+		check(t, err)
+		if len(got) != 1 || got[0].Document != "d" {
+			t.Errorf("pending in %q: %+v, want the request alone", kb, got)
+		}
+	}
+}
+
 func TestLagIsAMetric(t *testing.T) {
 	s := newStore(t)
 	_, err := s.JS.Publish(t.Context(), stage.Subject(Embed, tributary.Head{Lane: tributary.LaneLive, KB: "kb", Document: "d"}), nil)
