@@ -66,11 +66,12 @@ func TestFingerprintsChangeWithThePrefixes(t *testing.T) {
 }
 
 func TestModelsInThisProcessNeedTheirFolder(t *testing.T) {
-	for _, c := range []struct{ dir, want string }{
-		{"", "embedder.model and embedder.model_dir are empty"},
-		{t.TempDir(), "embedder.model_dir: open static model: "},
+	for _, c := range []struct{ dir, runtime, want string }{
+		{"", "", "embedder.model and embedder.model_dir are empty"},
+		{t.TempDir(), "", "embedder.model_dir: open static model: "},
+		{t.TempDir(), "java", `embedder.runtime is "java"`},
 	} {
-		if _, err := New(Config{Provider: ProviderStatic, ModelDir: c.dir}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+		if _, err := New(Config{Provider: ProviderStatic, ModelDir: c.dir, Runtime: c.runtime}); err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}

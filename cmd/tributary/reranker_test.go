@@ -36,13 +36,14 @@ func TestALocalModelReranks(t *testing.T) {
 }
 
 func TestALocalRerankerThatIsNotThereIsRefused(t *testing.T) {
-	for _, c := range []struct{ dir, model, want string }{
-		{"", "", "reranker.model and reranker.model_dir are empty"},
-		{t.TempDir(), "", "reranker.model_dir: open cross-encoder: "},
-		{"", "nameless", "reranker.model (reranker.model_dir takes a folder instead): "},
+	for _, c := range []struct{ dir, model, runtime, want string }{
+		{"", "", "", "reranker.model and reranker.model_dir are empty"},
+		{t.TempDir(), "", "", "reranker.model_dir: open cross-encoder: "},
+		{t.TempDir(), "", "java", `reranker.runtime is "java"`},
+		{"", "nameless", "", "reranker.model (reranker.model_dir takes a folder instead): "},
 	} {
 		_, err := openReranker(t.Context(), slog.New(slog.DiscardHandler), queryworker.RerankerConfig{
-			Provider: queryworker.RerankerLocal, ModelDir: c.dir, Model: c.model,
+			Provider: queryworker.RerankerLocal, ModelDir: c.dir, Model: c.model, Runtime: c.runtime,
 		}, nil)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)

@@ -12,31 +12,40 @@ import (
 	"github.com/tributary-kb/tributary/embedder/local"
 )
 
-// golden is what onnxruntime makes of the model in testdata/encoder, in
-// padded batches; testdata/golden.mjs makes model and file again.
-func golden(t testing.TB) (g struct {
-	Texts     []string
-	Mean, CLS [][]float32
-	Query     string
-	Scores    []float64
-}) {
+// families are the models in testdata, one of each kind.
+func families() []string { return []string{"encoder", "roberta", "xlm-roberta"} }
+
+// recorded is what onnxruntime makes of a model in testdata, in padded batches;
+// testdata/golden.mjs makes models and files again.
+type recorded struct {
+	Texts           []string
+	Mean, CLS, Last [][]float32
+	Activations     map[string][][]float32 // with mean, of the same weights
+	Query           string
+	Scores          []float64
+}
+
+func golden(t testing.TB, family string) (g recorded) {
 	t.Helper()
-	data, err := os.ReadFile("testdata/encoder/golden.json")
+	data, err := os.ReadFile("testdata/" + family + "/golden.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(data, &g); err != nil {
 		t.Fatal(err)
 	}
+	if len(g.Texts) == 0 {
+		t.Fatalf("%s: nothing is recorded", family)
+	}
 	return g
 }
 
-// model returns the files of testdata/encoder, to be changed.
-func model(t testing.TB) map[string][]byte {
+// model returns the files of a model in testdata, to be changed.
+func model(t testing.TB, family string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
 	for _, name := range []string{"model.safetensors", "tokenizer.json", "config.json", "modules.json", "1_Pooling/config.json"} {
-		data, err := os.ReadFile("testdata/encoder/" + name)
+		data, err := os.ReadFile("testdata/" + family + "/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,29 +75,46 @@ func near(t *testing.T, name string, got, want []float32, tolerance float64) {
 	}
 }
 
+func embed(t *testing.T, e *local.Encoder, texts []string, want [][]float32) {
+	t.Helper()
+	got, err := e.Embed(t.Context(), texts)
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%d vectors, %v, want %d", len(got), err, len(want))
+	}
+	for i := range got {
+		near(t, e.Describe()+" of "+texts[i], got[i], want[i], 1e-5)
+	}
+}
+
 func TestEncoderComputesWhatOnnxruntimeDoes(t *testing.T) {
-	g := golden(t)
-	files := model(t)
-	mean := openEncoder(t, files)
-	files["1_Pooling/config.json"] = []byte(`{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}`)
-	cls := openEncoder(t, files)
-	for _, c := range []struct {
-		encoder *local.Encoder
-		want    [][]float32
-	}{{mean, g.Mean}, {cls, g.CLS}} {
-		got, err := c.encoder.Embed(t.Context(), g.Texts)
-		if err != nil || len(got) != len(c.want) {
-			t.Fatalf("%d vectors, %v", len(got), err)
-		}
-		for i := range got {
-			near(t, c.encoder.Describe()+" of "+g.Texts[i], got[i], c.want[i], 1e-5)
-		}
+	for _, family := range families() {
+		t.Run(family, func(t *testing.T) {
+			g, files := golden(t, family), model(t, family)
+			for mode, want := range map[string][][]float32{
+				"pooling_mode_mean_tokens": g.Mean, "pooling_mode_cls_token": g.CLS, "pooling_mode_lasttoken": g.Last,
+			} {
+				files["1_Pooling/config.json"] = []byte(`{"` + mode + `": true}`)
+				embed(t, openEncoder(t, files), g.Texts, want)
+			}
+		})
+	}
+}
+
+func TestActivationsAreThoseOfOnnxruntime(t *testing.T) {
+	g := golden(t, "encoder")
+	if len(g.Activations) != 2 {
+		t.Fatalf("%d activations are recorded, want 2", len(g.Activations))
+	}
+	for name, want := range g.Activations {
+		files := model(t, "encoder")
+		files["config.json"] = []byte(strings.Replace(string(files["config.json"]), `"gelu"`, `"`+name+`"`, 1))
+		embed(t, openEncoder(t, files), g.Texts, want)
 	}
 }
 
 func TestNeighboursInABatchChangeNothing(t *testing.T) {
-	g := golden(t)
-	e := openEncoder(t, model(t))
+	g := golden(t, "encoder")
+	e := openEncoder(t, model(t, "encoder"))
 	batch, err := e.Embed(t.Context(), g.Texts)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +130,7 @@ func TestNeighboursInABatchChangeNothing(t *testing.T) {
 
 // A text that does not fit is read to its end.
 func TestLongTextsAreReadInParts(t *testing.T) {
-	e := openEncoder(t, model(t))
+	e := openEncoder(t, model(t, "encoder"))
 	text := strings.Repeat("the cat sat on ", 20)
 	got, err := e.Embed(t.Context(), []string{text, text + strings.Repeat("red house ", 20)})
 	if err != nil {
@@ -116,17 +142,24 @@ func TestLongTextsAreReadInParts(t *testing.T) {
 }
 
 func TestCrossEncoderComputesWhatOnnxruntimeDoes(t *testing.T) {
-	g := golden(t)
-	c, err := local.OpenCrossEncoder("testdata/encoder", local.Runtime{})
-	if err != nil {
-		t.Fatal(err)
+	for _, family := range families() {
+		g := golden(t, family)
+		c, err := local.OpenCrossEncoder("testdata/"+family, local.Runtime{Name: local.RuntimeGo})
+		if err != nil {
+			t.Fatal(err)
+		}
+		judge(t, c, g)
 	}
+}
+
+func judge(t *testing.T, c *local.CrossEncoder, g recorded) {
+	t.Helper()
 	got, err := c.Rerank(t.Context(), g.Query, g.Texts)
 	if err != nil || len(got) != len(g.Scores) {
-		t.Fatalf("%d scores, %v", len(got), err)
+		t.Fatalf("%d scores, %v, want %d", len(got), err, len(g.Scores))
 	}
 	for i, want := range g.Scores {
-		if math.Abs(got[i]-want) > 1e-5 {
+		if !(math.Abs(got[i]-want) <= 1e-5) {
 			t.Errorf("score of %q is %v, want %v", g.Texts[i], got[i], want)
 		}
 	}
@@ -144,7 +177,7 @@ func TestModelsThatAreNotUnderstoodAreRefused(t *testing.T) {
 		{"no JSON", "config.json", "{", "[", "config.json"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			files := model(t)
+			files := model(t, "encoder")
 			files[c.file] = []byte(strings.Replace(string(files[c.file]), c.from, c.to, 1))
 			if _, err := local.OpenEncoder(folder(t, files), local.Runtime{}); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
@@ -156,7 +189,7 @@ func TestModelsThatAreNotUnderstoodAreRefused(t *testing.T) {
 func TestEncoderEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := openEncoder(t, model(t)).Embed(ctx, []string{"cat"}); err == nil {
+	if got, err := openEncoder(t, model(t, "encoder")).Embed(ctx, []string{"cat"}); err == nil {
 		t.Errorf("got %v, want an error", got)
 	}
 }

@@ -20,11 +20,11 @@ func onnxruntime(t testing.TB) local.Runtime {
 	return local.Runtime{Name: local.RuntimeONNX, Library: path}
 }
 
-// withGraph is the model with the graph beside its weights.
-func withGraph(t testing.TB) map[string][]byte {
+// withGraph is a model with the graph beside its weights.
+func withGraph(t testing.TB, family string) map[string][]byte {
 	t.Helper()
-	files := model(t)
-	data, err := os.ReadFile("testdata/encoder/model.onnx")
+	files := model(t, family)
+	data, err := os.ReadFile("testdata/" + family + "/model.onnx")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,30 +42,22 @@ func openGraph(t testing.TB, files map[string][]byte, r local.Runtime) *local.En
 }
 
 func TestOnnxruntimeComputesWhatGoDoes(t *testing.T) {
-	g := golden(t)
-	files := withGraph(t)
-	inGo := openEncoder(t, files)
-	e := openGraph(t, files, onnxruntime(t))
-	for _, texts := range [][]string{g.Texts, {strings.Repeat("the cat sat on ", 20)}} {
-		got, err := e.Embed(t.Context(), texts)
-		want, err2 := inGo.Embed(t.Context(), texts)
-		if err != nil || err2 != nil {
-			t.Fatal(err, err2)
+	r := onnxruntime(t)
+	for _, family := range families() {
+		g, files := golden(t, family), withGraph(t, family)
+		e := openGraph(t, files, r)
+		embed(t, e, g.Texts, g.Mean)
+		long := []string{strings.Repeat("the cat sat on ", 20)}
+		want, err := openEncoder(t, files).Embed(t.Context(), long)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for i := range want {
-			near(t, texts[i], got[i], want[i], 1e-5)
+		embed(t, e, long, want)
+		c, err := local.OpenCrossEncoder(folder(t, files), r)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	c, err := local.OpenCrossEncoder(folder(t, files), onnxruntime(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	scores, err := c.Rerank(t.Context(), g.Query, g.Texts)
-	if err != nil || len(scores) != len(g.Scores) {
-		t.Fatalf("%d scores, %v", len(scores), err)
-	}
-	for i, want := range g.Scores {
-		near(t, "score", []float32{float32(scores[i])}, []float32{float32(want)}, 1e-5)
+		judge(t, c, g)
 	}
 }
 
@@ -74,7 +66,7 @@ func TestOnnxruntimeComputesWhatGoDoes(t *testing.T) {
 // another.
 func TestOnnxruntimeSharesTheRevisionWhereVectorsAgree(t *testing.T) {
 	r := onnxruntime(t)
-	files := withGraph(t)
+	files := withGraph(t, "encoder")
 	want := openEncoder(t, files).Revision()
 	if got := openGraph(t, files, r).Revision(); got != want {
 		t.Errorf("revision with the same weights is %s, want %s", got, want)
@@ -95,7 +87,7 @@ func TestOnnxruntimeSharesTheRevisionWhereVectorsAgree(t *testing.T) {
 
 func TestOnnxruntimeSaysWhatIsWrong(t *testing.T) {
 	r := onnxruntime(t)
-	openGraph(t, withGraph(t), r)
+	openGraph(t, withGraph(t, "encoder"), r)
 	for _, c := range []struct {
 		name, want string
 		change     func(files map[string][]byte, r *local.Runtime)
@@ -104,7 +96,7 @@ func TestOnnxruntimeSaysWhatIsWrong(t *testing.T) {
 		{"a damaged graph", "model.onnx", func(f map[string][]byte, _ *local.Runtime) { f["model.onnx"] = []byte("damaged") }},
 		{"a second library", "is loaded from", func(_ map[string][]byte, r *local.Runtime) { r.Library = "/elsewhere.so" }},
 	} {
-		files, other := withGraph(t), r
+		files, other := withGraph(t, "encoder"), r
 		c.change(files, &other)
 		if _, err := local.OpenEncoder(folder(t, files), other); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestWithoutTheTagModelsForOnnxruntimeAreRefusedByIt(t *testing.T) {
-	files := model(t)
+	files := model(t, "encoder")
 	delete(files, "model.safetensors")
 	files["onnx/model.onnx"] = []byte("a graph")
 	dir := folder(t, files)
