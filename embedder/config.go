@@ -32,6 +32,9 @@ type Config struct {
 	// ModelDir is the folder of a model that runs in this process. Without
 	// one, Obtain downloads Model ("owner/name") at Revision.
 	ModelDir string `yaml:"model_dir"`
+	// SHA256 are checksums, in hexadecimal digits, that files of a model in
+	// this process must have, by their names: "model.safetensors".
+	SHA256 map[string]string `yaml:"sha256"`
 	// Runtime computes an encoder: local.RuntimeGo or local.RuntimeONNX, ""
 	// for what fits the files of the model.
 	Runtime string `yaml:"runtime"`

@@ -55,6 +55,9 @@ func (c Config) validateInProcess() error {
 	if err := c.runtime().Validate(); err != nil {
 		return fmt.Errorf("embedder.runtime %w", err)
 	}
+	if err := local.ValidatePins(c.SHA256); err != nil {
+		return fmt.Errorf("embedder.sha256 %w", err)
+	}
 	return nil
 }
 
@@ -69,7 +72,9 @@ func Obtain(ctx context.Context, cfg Config, progress func(stage string, done, t
 	if err := cfg.Validate(); err != nil {
 		return cfg, err
 	}
-	dir, err := local.Obtain(ctx, local.ObtainConfig{Name: cfg.Model, Revision: cfg.Revision, Progress: progress})
+	dir, err := local.Obtain(ctx, local.ObtainConfig{
+		Name: cfg.Model, Revision: cfg.Revision, SHA256: cfg.SHA256, Graph: cfg.Runtime == local.RuntimeONNX, Progress: progress,
+	})
 	if err != nil {
 		return cfg, fmt.Errorf("embedder.model (embedder.model_dir takes a folder instead): %w", err)
 	}
@@ -80,6 +85,9 @@ func Obtain(ctx context.Context, cfg Config, progress func(stage string, done, t
 func newInProcess(cfg Config) (Model, error) {
 	if cfg.ModelDir == "" {
 		return nil, fmt.Errorf("embedder.model %q is not at hand: Obtain gets it", cfg.Model)
+	}
+	if err := local.Verify(cfg.ModelDir, cfg.SHA256); err != nil {
+		return nil, fmt.Errorf("embedder.model_dir: %w", err)
 	}
 	e, err := openers[cfg.Provider](cfg)
 	if err != nil {

@@ -1,7 +1,11 @@
 package embedder
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"math"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -77,9 +81,32 @@ func TestModelsInThisProcessNeedTheirFolder(t *testing.T) {
 	}
 }
 
+func TestFilesOfAModelMustBeThePinnedOnes(t *testing.T) {
+	const sum = "17e42ec8a1e0e32f1c3a15fe33a0b0f8d45d7b4ab40dbdb33b54a6e8d8ce6f5b"
+	for _, c := range []struct{ file, sum, want string }{
+		{"model.safetensors", sum, "the setting sha256 wants " + sum},
+		{"model.bin", sum, `the setting sha256 names "model.bin"`},
+		{"../model.bin", sum, "is outside of the model's folder"},
+		{"model.safetensors", "17e42e", `embedder.sha256 of "model.safetensors" is "17e42e"`},
+	} {
+		cfg := Config{Provider: ProviderStatic, ModelDir: "local/testdata/static", SHA256: map[string]string{c.file: c.sum}}
+		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
+	}
+	data, err := os.ReadFile("local/testdata/static/model.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := map[string]string{"model.safetensors": fmt.Sprintf("%x", sha256.Sum256(data))}
+	if _, err := New(Config{Provider: ProviderStatic, ModelDir: "local/testdata/static", SHA256: right}); err != nil {
+		t.Errorf("with the right one: %v", err)
+	}
+}
+
 func TestObtainLeavesAloneWhatIsAtHand(t *testing.T) {
 	for _, cfg := range []Config{{}, {Provider: ProviderTEI, Model: "m"}, {Provider: ProviderStatic, ModelDir: "here", Model: "owner/model"}} {
-		if got, err := Obtain(t.Context(), cfg, nil); got != cfg || err != nil {
+		if got, err := Obtain(t.Context(), cfg, nil); !reflect.DeepEqual(got, cfg) || err != nil {
 			t.Errorf("got %+v, %v, want %+v", got, err, cfg)
 		}
 	}

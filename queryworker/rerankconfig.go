@@ -32,6 +32,11 @@ type RerankerConfig struct {
 	// ModelDir is the folder of a local model. "" downloads Model by its name,
 	// "owner/name".
 	ModelDir string `yaml:"model_dir"`
+	// Revision of a local model is a branch, a tag or a commit, "" for main.
+	Revision string `yaml:"revision"`
+	// SHA256 are checksums, in hexadecimal digits, that files of a local model
+	// must have, by their names: "model.safetensors".
+	SHA256 map[string]string `yaml:"sha256"`
 	// Runtime computes a local model: "go" or "onnxruntime", "" for what fits
 	// its files.
 	Runtime string `yaml:"runtime"`

@@ -23,12 +23,20 @@ func openReranker(ctx context.Context, log *slog.Logger, c queryworker.RerankerC
 	if err := runtime.Validate(); err != nil {
 		return nil, fmt.Errorf("reranker.runtime %w", err)
 	}
+	if err := local.ValidatePins(c.SHA256); err != nil {
+		return nil, fmt.Errorf("reranker.sha256 %w", err)
+	}
 	dir := c.ModelDir
 	if dir == "" {
 		var err error
-		if dir, err = local.Obtain(ctx, local.ObtainConfig{Name: c.Model, Progress: sayStages(log)}); err != nil {
+		if dir, err = local.Obtain(ctx, local.ObtainConfig{
+			Name: c.Model, Revision: c.Revision, SHA256: c.SHA256, Graph: c.Runtime == local.RuntimeONNX, Progress: sayStages(log),
+		}); err != nil {
 			return nil, fmt.Errorf("reranker.model (reranker.model_dir takes a folder instead): %w", err)
 		}
+	}
+	if err := local.Verify(dir, c.SHA256); err != nil {
+		return nil, fmt.Errorf("reranker.model_dir: %w", err)
 	}
 	model, err := local.OpenCrossEncoder(dir, runtime)
 	if err != nil {

@@ -1,10 +1,12 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,8 +28,14 @@ type ObtainConfig struct {
 	// Name is the owner and name of the model: "minishlab/potion-retrieval-32M".
 	Name string
 	// Revision is a branch, a tag or a commit; "" means main. What it meant at
-	// the first download holds until its folder is removed.
+	// the first download holds for later ones, until the lock file is removed.
 	Revision string
+	// SHA256 are checksums, in hexadecimal digits, that files must have, by
+	// their names: "model.safetensors".
+	SHA256 map[string]string
+	// Graph asks for the graph that onnxruntime computes as well; the weights
+	// are then not needed, but taken along if they are there.
+	Graph bool
 	// CacheDir keeps the files; "" means tributary/models in the user's cache
 	// directory.
 	CacheDir string
@@ -41,11 +49,11 @@ type ObtainConfig struct {
 	Progress func(stage string, done, total int64)
 }
 
-// What is needed of a model: weights and tokenizer always, the rest if it is
-// there.
+// What is taken of a model if it is there, and the form of what users say.
 var (
-	neededFiles = []string{weightsFile, tokenizerFile}
-	otherFiles  = regexp.MustCompile(`^(config|modules|sentence_bert_config|config_sentence_transformers|[0-9]+_Pooling/config)\.json$`)
+	wantedFiles = regexp.MustCompile(`^(model\.safetensors|(tokenizer|config|modules|sentence_bert_config|config_sentence_transformers|[0-9]+_Pooling/config)\.json)$`)
+	wantedGraph = regexp.MustCompile(`^(onnx/)?model\.onnx(_data)?$`)
+	validSum    = regexp.MustCompile(`^[0-9a-f]{64}$`)
 	validName   = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
 	validRev    = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*$`)
 	validCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
@@ -69,6 +77,9 @@ func (c *ObtainConfig) setDefaults() error {
 	}
 	if !validRev.MatchString(c.Revision) {
 		return fmt.Errorf("%q is not a revision: want a branch, a tag or a commit", c.Revision)
+	}
+	if err := ValidatePins(c.SHA256); err != nil {
+		return fmt.Errorf("sha256 %w", err)
 	}
 	if c.CacheDir == "" {
 		dir, err := os.UserCacheDir()
@@ -97,7 +108,10 @@ func (c *ObtainConfig) setDefaults() error {
 // Obtain returns the folder of a model, which it downloads if it is not there.
 // A model that is there needs no network. Every file is checked against the
 // checksum that the server gives for it, which guards against damage and
-// trusts the server; what was downloaded of a file is kept for the next try.
+// trusts the server, against SHA256, and against the checksum that it had at
+// the first download of the revision, which stands in the lock file
+// tributary-lock.json: the first use is trusted, later ones must be the same.
+// What was downloaded of a file is kept for the next try.
 // Processes that obtain the same model wait for each other.
 //
 // HF_TOKEN in the environment is sent to the endpoint, for models that need
@@ -107,68 +121,104 @@ func Obtain(ctx context.Context, cfg ObtainConfig) (dir string, err error) {
 		return "", fmt.Errorf("obtain model: %w", err)
 	}
 	dir = filepath.Join(cfg.CacheDir, strings.ReplaceAll(cfg.Name, "/", "--"), cfg.Revision)
-	if complete(dir) {
-		return dir, nil
+	if m := cfg.complete(dir); m != nil {
+		return dir, cfg.described(cfg.checkAll(dir, *m))
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", fmt.Errorf("obtain model: %w", err)
 	}
-	lock, err := flock.Exclusive(ctx, filepath.Join(dir, "lock"))
+	lock, err := flock.Exclusive(ctx, filepath.Join(filepath.Dir(dir), "lock"))
 	if err != nil {
 		return "", fmt.Errorf("obtain model: %w", err)
 	}
 	defer lock.Close()
-	if complete(dir) { // by the process that held the lock
-		return dir, nil
+	if m := cfg.complete(dir); m != nil { // by the process that held the lock
+		return dir, cfg.described(cfg.checkAll(dir, *m))
 	}
 	if err := cfg.download(ctx, dir); err != nil {
-		return "", fmt.Errorf("obtain model %s at %s from %s: %w", cfg.Name, cfg.Revision, cfg.Endpoint, err)
+		return "", cfg.described(err)
 	}
 	return dir, nil
 }
 
-// complete reports whether all files of the manifest are there.
-func complete(dir string) bool {
-	var m manifest
-	if readJSON(dir, manifestFile, false, &m) != nil || len(m.SHA256) == 0 {
-		return false
+func (c *ObtainConfig) described(err error) error {
+	if err == nil {
+		return nil
 	}
-	for name := range m.SHA256 {
-		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
-			return false
-		}
-	}
-	return true
+	return fmt.Errorf("obtain model %s at %s from %s: %w", c.Name, c.Revision, c.Endpoint, err)
 }
 
-// download gets the files of one commit, and writes the manifest.
+// complete returns the manifest if all its files are there, and among them all
+// that are needed.
+func (c *ObtainConfig) complete(dir string) *manifest {
+	var m manifest
+	if readJSON(dir, manifestFile, false, &m) != nil || c.missing(slices.Collect(maps.Keys(m.SHA256))) != "" {
+		return nil
+	}
+	for name := range m.SHA256 {
+		if !exists(dir, filepath.FromSlash(name)) {
+			return nil
+		}
+	}
+	return &m
+}
+
+// missing returns what is needed of a model and not among the files.
+func (c *ObtainConfig) missing(files []string) string {
+	needed := []string{tokenizerFile, weightsFile}
+	if c.Graph {
+		needed[1] = graphFiles[0]
+		if slices.Contains(files, filepath.ToSlash(graphFiles[1])) {
+			needed = needed[:1]
+		}
+	}
+	for _, name := range needed {
+		if !slices.Contains(files, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// download gets the files of one commit, that of the first download, and
+// writes manifest and lock.
 func (c *ObtainConfig) download(ctx context.Context, dir string) error {
-	commit, files, err := c.list(ctx)
+	locked, err := c.readLock(dir)
 	if err != nil {
 		return err
+	}
+	commit, files, err := c.list(ctx, cmp.Or(locked.Commit, c.Revision))
+	if err != nil {
+		return err
+	}
+	if locked.Commit != "" && commit != locked.Commit {
+		return fmt.Errorf("the server says that commit %s is %s", locked.Commit, commit)
 	}
 	m := manifest{Name: c.Name, Commit: commit, SHA256: map[string]string{}}
 	for _, name := range files {
 		d := download{ObtainConfig: c, name: name, path: filepath.Join(dir, filepath.FromSlash(name)),
 			url: fmt.Sprintf("%s/%s/resolve/%s/%s", c.Endpoint, c.Name, commit, name)}
-		if m.SHA256[name], err = d.run(ctx); err != nil {
+		if sum, err := sumOf(d.path); err == nil && sum == locked.SHA256[name] {
+			m.SHA256[name] = sum
+		} else if m.SHA256[name], err = d.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		if err := c.checkSum(dir, name, m.SHA256[name], locked); err != nil {
+			return errors.Join(err, os.Remove(d.path))
+		}
 	}
-	data, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
+	if err := c.checkAll(dir, m); err != nil {
 		return err
 	}
-	temp := filepath.Join(dir, manifestFile+".part")
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
+	if err := c.writeLock(dir, m); err != nil {
 		return err
 	}
-	return os.Rename(temp, filepath.Join(dir, manifestFile))
+	return writeJSON(filepath.Join(dir, manifestFile), m)
 }
 
 // list asks which commit the revision is, and which of its files are wanted.
-func (c *ObtainConfig) list(ctx context.Context) (commit string, files []string, err error) {
-	resp, err := c.get(ctx, fmt.Sprintf("%s/api/models/%s/revision/%s", c.Endpoint, c.Name, c.Revision), 0, c.Client)
+func (c *ObtainConfig) list(ctx context.Context, revision string) (commit string, files []string, err error) {
+	resp, err := c.get(ctx, fmt.Sprintf("%s/api/models/%s/revision/%s", c.Endpoint, c.Name, revision), 0, c.Client)
 	if err != nil {
 		return "", nil, err
 	}
@@ -186,14 +236,12 @@ func (c *ObtainConfig) list(ctx context.Context) (commit string, files []string,
 		return "", nil, errors.New("list its files: the reply names no commit")
 	}
 	for _, s := range reply.Siblings {
-		if slices.Contains(neededFiles, s.Name) || otherFiles.MatchString(s.Name) {
+		if wantedFiles.MatchString(s.Name) || c.Graph && wantedGraph.MatchString(s.Name) {
 			files = append(files, s.Name)
 		}
 	}
-	for _, name := range neededFiles {
-		if !slices.Contains(files, name) {
-			return "", nil, fmt.Errorf("the model has no %s", name)
-		}
+	if name := c.missing(files); name != "" {
+		return "", nil, fmt.Errorf("the model has no %s", name)
 	}
 	return reply.SHA, files, nil
 }

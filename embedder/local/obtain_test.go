@@ -55,7 +55,7 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/owner/model/resolve/"+commit+"/")
 	data, ok := h.files[name]
 	switch {
-	case r.URL.Path == "/api/models/owner/model/revision/main":
+	case r.URL.Path == "/api/models/owner/model/revision/main", r.URL.Path == "/api/models/owner/model/revision/"+commit:
 		h.list(w)
 	case r.URL.Path == "/elsewhere":
 		h.large(w, r)
