@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/nats-io/nuid"
 
@@ -21,6 +22,7 @@ import (
 func (p *plant) followSources(ctx context.Context) error {
 	gate, err := manners.Open(ctx, p.store.JS, manners.Config{
 		Interval: p.cfg.Sources.HostInterval, Concurrency: p.cfg.Sources.HostConcurrency, Replicas: p.cfg.NATS.Replicas,
+		Hold: p.cfg.Ingest.Fetch.Timeout + time.Second, // no request takes longer
 	})
 	if err != nil {
 		return err

@@ -65,7 +65,7 @@ type Known struct {
 	Tag          string `json:"tag,omitempty"`
 	ETag         string `json:"etag,omitempty"`          // validators of its URL
 	LastModified string `json:"last_modified,omitempty"` // as the server wrote it
-	Hash         string `json:"hash,omitempty"`          // tributary.Hash of the content that was published
+	Hash         string `json:"hash,omitempty"`          // covers the content that was published
 }
 
 // A Listing sums up a List.

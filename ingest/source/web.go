@@ -122,7 +122,8 @@ func (v *visitor) load(ctx context.Context, item Item, known Known) (Loaded, ing
 		loaded.Known.LastModified = cmp.Or(fetched.LastModified, known.LastModified)
 		return loaded, fetched, nil
 	}
-	loaded.Known.Hash = tributary.Hash(fetched.Content)
+	// What the bytes say depends on the type and charset that they have.
+	loaded.Known.Hash = tributary.Hash(append([]byte(fetched.ContentType+"\n"), fetched.Content...))
 	if loaded.Known.Hash == known.Hash {
 		loaded.Verdict = Unchanged
 		return loaded, fetched, nil

@@ -146,10 +146,17 @@ func TestPageIsLoadedOnceWhileItStaysTheSame(t *testing.T) {
 	if err != nil || again.Verdict != Unchanged || again.Known != first.Known {
 		t.Errorf("on condition %+v, %v, want unchanged", again, err)
 	}
-	s.set("/a", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "one") })
+	s.set("/a", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		fmt.Fprint(w, "one")
+	})
 	same, err := f.Load(t.Context(), items[0], first.Known)
 	if err != nil || same.Verdict != Unchanged || same.Known.ETag != "" || same.Known.Hash != first.Known.Hash {
 		t.Errorf("the same content from a server without validators: %+v, %v, want unchanged", same, err)
+	}
+	s.set("/a", text("text/plain; charset=utf-16le", "one"))
+	if other, err := f.Load(t.Context(), items[0], same.Known); err != nil || other.Verdict != Changed {
+		t.Errorf("the same bytes in another charset: %+v, %v, want changed", other, err)
 	}
 	s.set("/a", text("text/plain", "two"))
 	if next, err := f.Load(t.Context(), items[0], same.Known); err != nil || string(next.Content) != "two" {

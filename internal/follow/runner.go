@@ -1,7 +1,6 @@
 package follow
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,7 +157,10 @@ func (r *Runner) own(ctx context.Context, kb string, o order, box <-chan order) 
 	if errors.Is(err, errTaken) {
 		wait, cancel := context.WithTimeout(ctx, 10*r.LeaseTTL) // in case that the marker was missed
 		defer cancel()
-		return cmp.Or(r.Store.free(wait, key), errTaken)
+		if err := r.Store.free(wait, key); err != nil && wait.Err() == nil {
+			return err
+		}
+		return errTaken
 	}
 	if err != nil {
 		return err
