@@ -242,16 +242,16 @@ func checkBaseURL(section, base string) error {
 	return nil
 }
 
-// New builds the generator that c names. Terms stems for the extractive one
-// and may be nil. The API key is read anew for every answer, so that it can be
+// New builds the generator that c names. Terms and weight are those of the
+// extractive one and may be nil. The API key is read anew for every answer, so that it can be
 // replaced while the worker runs; New reads it once to report a missing one.
-func (c GeneratorConfig) New(terms func(text, lang string) []string) (Generator, error) {
+func (c GeneratorConfig) New(terms func(text, lang string) []string, weight func(term string) float64) (Generator, error) {
 	c.SetDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	if c.Provider == ProviderExtractive {
-		return &Extractive{Terms: terms}, nil
+		return &Extractive{Terms: terms, Weight: weight}, nil
 	}
 	if _, err := c.apiKey(); err != nil {
 		return nil, err

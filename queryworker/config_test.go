@@ -52,7 +52,7 @@ func TestZeroConfigIsExtractive(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	g, err := c.Generator.New(nil)
+	g, err := c.Generator.New(nil, nil)
 	if err != nil || g.Name() != "extractive" {
 		t.Errorf("got %v, %v", g, err)
 	}
@@ -63,7 +63,7 @@ func TestProvidersWithOneUsualPlaceNeedNoURL(t *testing.T) {
 		"anthropic": "https://api.anthropic.com/v1/messages",
 		"ollama":    "http://localhost:11434/api/chat",
 	} {
-		g, err := GeneratorConfig{Provider: provider, Model: "m"}.New(nil)
+		g, err := GeneratorConfig{Provider: provider, Model: "m"}.New(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestAPIKeyIsReadFromFileOrEnvironment(t *testing.T) {
 		"sk-env":  {APIKeyEnv: "TEST_MODEL_KEY"},
 	} {
 		c.Provider, c.BaseURL, c.Model = base.Provider, base.BaseURL, base.Model
-		g, err := c.New(nil)
+		g, err := c.New(nil, nil)
 		if err != nil {
 			t.Fatalf("key %q: %v", want, err)
 		}
@@ -147,7 +147,7 @@ func TestAPIKeyIsReadFromFileOrEnvironment(t *testing.T) {
 		"generator.api_key_env":  {APIKeyEnv: "TEST_MODEL_KEY_MISSING"},
 	} {
 		c.Provider, c.BaseURL, c.Model = base.Provider, base.BaseURL, base.Model
-		if _, err := c.New(nil); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := c.New(nil, nil); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("got %v, want it to name %s", err, name)
 		}
 	}

@@ -165,7 +165,7 @@ func openJudge(file string) (*eval.Judge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--judge: %w", err)
 	}
-	generator, err := cfg.Query.Generator.New(nil)
+	generator, err := cfg.Query.Generator.New(nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("--judge %s: %w", file, err)
 	}

@@ -287,7 +287,7 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 		return nil, err
 	}
 	context.AfterFunc(ctx, records.Close)
-	generator, err := p.cfg.Query.Generator.New(analysis.Terms)
+	generator, err := p.cfg.Query.Generator.New(analysis.Terms, embedder.TermWeight)
 	if err != nil {
 		return nil, err
 	}

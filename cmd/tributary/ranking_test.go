@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math"
@@ -193,13 +194,15 @@ func (s *system) ndcg(queries []eval.Query, alpha *float64, options tributary.Se
 }
 
 // TestConfidenceTellsForeignQuestions asks the documents of each company the
-// questions about the other's, and both those about a third subject. The
-// floors are a little below what was measured.
+// questions about the other's, and both those about a third subject. What is
+// answered is held against the facts that make the answers. The floors are a
+// little below what was measured.
 func TestConfidenceTellsForeignQuestions(t *testing.T) {
 	company, err := eval.Load(testenv.SharedData(t, "qa-company-docs"))
 	fatal(t, err)
 	other, err := eval.Load(testenv.SharedData(t, "qa-anthropic-docs"))
 	fatal(t, err)
+	facts := companyFacts(t)
 	orgs := map[string][]eval.Document{}
 	for _, d := range company.Documents {
 		org, _, _ := strings.Cut(d.ID, "/")
@@ -214,6 +217,7 @@ func TestConfidenceTellsForeignQuestions(t *testing.T) {
 			s.fill(documents, "text/markdown")
 			var own, foreign []float64
 			wrong, right := 0.0, 0.0 // questions that were not answered
+			var f1, precision, recall []float64
 			for _, q := range append(slices.Clone(company.Queries), other.Queries...) {
 				var reply tributary.Answer
 				fatal(t, s.Ask(t.Context(), tributary.AskRequest{Question: q.Text}, func(e tributary.AskEvent) error {
@@ -231,6 +235,8 @@ func TestConfidenceTellsForeignQuestions(t *testing.T) {
 					silent = 1
 				}
 				if answerable {
+					r := eval.JudgeAnswer(reply.Answer, facts[q.ID], citedDocuments(reply), q.Relevant)
+					f1, precision, recall = append(f1, r.F1), append(precision, r.CitationPrecision), append(recall, r.CitationRecall)
 					own, wrong = append(own, reply.Confidence), wrong+silent
 				} else {
 					foreign, right = append(foreign, reply.Confidence), right+silent
@@ -238,9 +244,13 @@ func TestConfidenceTellsForeignQuestions(t *testing.T) {
 			}
 			auc := eval.AUC(own, foreign)
 			kept, refused := 1-wrong/float64(len(own)), right/float64(len(foreign))
-			precision := right / math.Max(right+wrong, 1)
+			rightly := right / math.Max(right+wrong, 1)
+			t.Logf("%s: token F1 %.3f, citation precision %.3f, recall %.3f", org, eval.Mean(f1), eval.Mean(precision), eval.Mean(recall))
+			if eval.Mean(f1) < .40 || eval.Mean(precision) < .70 || eval.Mean(recall) < .88 {
+				t.Error("the answers are worse than .40 token F1, .70 citation precision, .88 citation recall")
+			}
 			t.Logf("%s: %d own questions, %d foreign; AUC %.3f; abstention recall %.3f, precision %.3f; own refused %.3f",
-				org, len(own), len(foreign), auc, refused, precision, 1-kept)
+				org, len(own), len(foreign), auc, refused, rightly, 1-kept)
 			for _, threshold := range []float64{.1, .3, .5, .7, .9} {
 				t.Logf("  threshold %.1f: foreign refused %.3f, own refused %.3f", threshold,
 					share(foreign, func(c float64) bool { return c < threshold }), share(own, func(c float64) bool { return c < threshold }))
@@ -250,6 +260,36 @@ func TestConfidenceTellsForeignQuestions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// companyFacts are the texts that answer a question about the companies, by its
+// id, as one reference.
+func companyFacts(t *testing.T) map[string][]string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(testenv.SharedData(t, "qa-company-docs"), "answers.jsonl"))
+	fatal(t, err)
+	references := map[string][]string{}
+	for line := range strings.Lines(string(data)) {
+		var answer struct {
+			ID    string `json:"_id"`
+			Facts []struct{ Text string }
+		}
+		fatal(t, json.Unmarshal([]byte(line), &answer))
+		var all []string
+		for _, f := range answer.Facts {
+			all = append(all, f.Text)
+		}
+		references[answer.ID] = []string{strings.Join(all, " ")}
+	}
+	return references
+}
+
+func citedDocuments(a tributary.Answer) []string {
+	var cited []string
+	for _, c := range a.Citations {
+		cited = append(cited, strings.TrimPrefix(c.URI, "doc:"))
+	}
+	return cited
 }
 
 func share(values []float64, holds func(float64) bool) float64 {
