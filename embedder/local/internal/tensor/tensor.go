@@ -1,6 +1,6 @@
 // Package tensor is the arithmetic of transformer encoders on float32:
 // matrices are multiplied in tiles of 4 by 16, by AVX2 and FMA where the
-// processor has them.
+// processor has them, by NEON on arm64.
 package tensor
 
 // The tile that the kernel computes, and how many products it sums at once:
