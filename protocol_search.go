@@ -21,6 +21,9 @@ type SearchOptions struct {
 	Rerank *bool `json:"rerank,omitempty"`
 	// MinScore leaves out hits whose Score is below it.
 	MinScore float64 `json:"min_score,omitempty"`
+	// MinRelevance leaves out hits that have too little of what is asked: whose
+	// HitExplain.Relevance, 0 to 1, is below it.
+	MinRelevance float64 `json:"min_relevance,omitempty"`
 	// Unique merges passages that are nearly the same, in whatever document,
 	// into the best of them.
 	Unique bool `json:"unique,omitempty"`
@@ -162,10 +165,13 @@ type HitExplain struct {
 	Vector      *float64 `json:"vector,omitempty"` // cosine; nil if the vector did not find it
 	VectorRank  int      `json:"vector_rank,omitempty"`
 	Fused       float64  `json:"fused"`
-	Rerank      *float64 `json:"rerank,omitempty"`  // nil if the reranker did not see it
-	Recency     *float64 `json:"recency,omitempty"` // the factor, nil if none was asked for
-	Birth       uint64   `json:"birth"`             // the version that wrote the passage
-	Merged      []string `json:"merged,omitempty"`  // URIs of the passages that Unique merged into it
+	Rerank      *float64 `json:"rerank,omitempty"` // nil if the reranker did not see it
+	// Relevance is the confidence that the passage would give the reply, 0 to 1,
+	// if it were the only one.
+	Relevance float64  `json:"relevance"`
+	Recency   *float64 `json:"recency,omitempty"` // the factor, nil if none was asked for
+	Birth     uint64   `json:"birth"`             // the version that wrote the passage
+	Merged    []string `json:"merged,omitempty"`  // URIs of the passages that Unique merged into it
 }
 
 // A Mix is how the two rankings of one knowledge base are joined.
@@ -187,7 +193,9 @@ type SearchExplain struct {
 	// without it would have had and the field kept out.
 	Filtered map[string]int `json:"filtered,omitempty"`
 	Below    int            `json:"below_min_score,omitempty"` // left out by MinScore
-	Steps    []Step         `json:"steps"`                     // in order
+	// Irrelevant counts what MinRelevance left out.
+	Irrelevant int    `json:"below_min_relevance,omitempty"`
+	Steps      []Step `json:"steps"` // in order
 }
 
 // Step is one part of the work and what it took.

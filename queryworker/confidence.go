@@ -23,30 +23,40 @@ const (
 // one. It goes by words: of a passage that says the same in other words it
 // knows too little.
 func (s *search) confidence(pool []*candidate) float64 {
-	if len(pool) == 0 {
-		return 0
+	best := 0.0
+	for _, c := range pool[:min(coveredPassages, len(pool))] {
+		best = max(best, s.relevance(c))
 	}
-	weights, total := map[string]float64{}, 0.0
-	for _, term := range analysis.Terms(s.query.Text, "") {
-		if _, known := weights[term]; !known {
-			weights[term] = s.weight(term)
-			total += weights[term]
-		}
-	}
+	return best
+}
+
+// relevance is the confidence that one passage gives.
+func (s *search) relevance(c *candidate) float64 {
+	weights, total := s.asked()
 	if total == 0 {
 		return 0
 	}
 	covered := 0.0
-	for _, c := range pool[:min(coveredPassages, len(pool))] {
-		share := 0.0
-		for term, weight := range weights {
-			if c.has(term) {
-				share += weight / total
-			}
+	for term, weight := range weights {
+		if c.has(term) {
+			covered += weight / total
 		}
-		covered = max(covered, share)
 	}
 	return 1 / (1 + math.Exp(-confidenceSlope*covered-confidenceOffset))
+}
+
+// asked are the terms of the query with their weights, and the sum of these.
+func (s *search) asked() (weights map[string]float64, total float64) {
+	if s.weights == nil {
+		s.weights = map[string]float64{}
+		for _, term := range analysis.Terms(s.query.Text, "") {
+			s.weights[term] = s.weight(term)
+		}
+	}
+	for _, weight := range s.weights {
+		total += weight
+	}
+	return s.weights, total
 }
 
 // has says whether the passage, its headings or its title have the term.

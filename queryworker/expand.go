@@ -57,7 +57,7 @@ func (s *search) passage(rank int, c *candidate) tributary.Hit {
 		h.KB = c.kb
 	}
 	if s.req.Explain {
-		c.why.Birth = c.Birth
+		c.why.Birth, c.why.Relevance = c.Birth, s.relevance(c)
 		h.Explain = &c.why
 	}
 	return h

@@ -18,7 +18,7 @@ func (s *search) explain(ctx context.Context, r round) (*tributary.SearchExplain
 	e := &tributary.SearchExplain{
 		Mix: s.mixes[s.kbs[0]], Seeded: s.seeded,
 		Keywords: r.keywords, Vectors: r.vectors, Dropped: r.dropped,
-		Filtered: filtered, Below: s.below, Steps: s.steps,
+		Filtered: filtered, Below: s.below, Irrelevant: s.irrelevant, Steps: s.steps,
 	}
 	if len(s.kbs) > 1 {
 		e.KBs = s.mixes

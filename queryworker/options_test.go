@@ -252,6 +252,30 @@ func TestConfidenceIsTheShareOfTheQueryThatIsFound(t *testing.T) {
 	}
 }
 
+func TestMinRelevanceLeavesOutWhatHasTooLittleOfTheQuery(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple pear plum", "apple pear", "apple")
+	w := m.worker()
+	w.Reranker = testReranker{} // relevance is not the score
+	req := tributary.SearchRequest{Query: "apple pear plum", SearchOptions: tributary.SearchOptions{MinRelevance: .5, Explain: true}}
+	got := searchFor(t, w, req)
+	if diff := cmp.Diff([]string{"apple pear", "apple pear plum"}, texts(got.Hits)); diff != "" {
+		t.Errorf("hits (-want +got):\n%s", diff)
+	}
+	if got.Explain.Irrelevant != 1 {
+		t.Errorf("%d are too far from the query, want 1", got.Explain.Irrelevant)
+	}
+	for _, h := range got.Hits {
+		if h.Explain.Relevance < .5 {
+			t.Errorf("%q has relevance %v", h.Text, h.Explain.Relevance)
+		}
+	}
+	req.MinRelevance = 0
+	if got := searchFor(t, w, req); len(got.Hits) != 3 || got.Hits[0].Explain.Relevance >= .5 {
+		t.Errorf("without it %d hits, the first %+v", len(got.Hits), got.Hits[0].Explain)
+	}
+}
+
 func TestExplainTellsWhereAHitComesFrom(t *testing.T) {
 	m := newModel()
 	m.put("a.md", 3, "apple")
@@ -259,7 +283,7 @@ func TestExplainTellsWhereAHitComesFrom(t *testing.T) {
 	m.put("b.md", 4, "apple pie")
 	got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple", SearchOptions: tributary.SearchOptions{Explain: true}})
 	one := 1.0
-	if diff := cmp.Diff(&tributary.HitExplain{Keyword: &one, KeywordRank: 1, Fused: 1, Birth: 3}, got.Hits[0].Explain); diff != "" {
+	if diff := cmp.Diff(&tributary.HitExplain{Keyword: &one, KeywordRank: 1, Fused: 1, Birth: 3, Relevance: 1 / (1 + math.Exp(-confidenceSlope-confidenceOffset))}, got.Hits[0].Explain); diff != "" {
 		t.Errorf("hit (-want +got):\n%s", diff)
 	}
 	if got.Explain.Keywords != 2 || len(got.Explain.Steps) == 0 {
@@ -276,6 +300,7 @@ func TestOptionsAreRefusedInWords(t *testing.T) {
 		`context is "all", want "passages", "sections" or "documents"`: {SearchOptions: tributary.SearchOptions{Context: "all"}},
 		"diversity is 2, want 0 (by score alone) to 1":                 {SearchOptions: tributary.SearchOptions{Diversity: 2}},
 		"min_score is -1, want 0 or more":                              {SearchOptions: tributary.SearchOptions{MinScore: -1}},
+		"min_relevance is 2, want 0 (any) to 1":                        {SearchOptions: tributary.SearchOptions{MinRelevance: 2}},
 		"max_tokens is -1, want at least 1":                            {SearchOptions: tributary.SearchOptions{MaxTokens: -1}},
 		"recency.half_life_seconds is 0, want more than 0":             {SearchOptions: tributary.SearchOptions{Recency: &tributary.Recency{}}},
 		"recency.weight is 3, want more than 0, at most 1":             {SearchOptions: tributary.SearchOptions{Recency: &tributary.Recency{HalfLifeSeconds: 1, Weight: 3}}},

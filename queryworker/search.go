@@ -80,10 +80,12 @@ type search struct {
 	query tributary.IndexQuery
 	// records holds the one record per document that hits are checked against.
 	records map[string]tributary.Record
+	weights map[string]float64 // of the query's terms; nil until somebody asks
 	seeded  bool
-	below   int // left out by min_score
-	notes   []string
-	steps   []tributary.Step
+	// left out by min_score and min_relevance
+	below, irrelevant int
+	notes             []string
+	steps             []tributary.Step
 }
 
 // prepare waits for what the request demands and makes the query's vector.
@@ -102,7 +104,8 @@ func (s *search) embed(ctx context.Context) error {
 	if len(s.among(byVector)) == 0 {
 		return nil
 	}
-	defer s.step("embed")()
+	end := s.step("embed")
+	defer func() { end(); s.steps[len(s.steps)-1].Tokens = tokens(s.query.Text) }()
 	vector, err := s.EmbedQuery(ctx, s.query.Text)
 	if without, ok := errors.AsType[*KeywordsOnlyError](err); ok {
 		s.keywordsOnly()
@@ -263,7 +266,7 @@ func (s *search) renew(ctx context.Context, moved []*candidate) error {
 }
 
 // choose turns the pool into at most k candidates: scores by recency and
-// reranker, the threshold, diversity.
+// reranker, the thresholds, diversity.
 func (s *search) choose(ctx context.Context, pool []*candidate) []*candidate {
 	pool = s.rerank(ctx, pool)
 	if r := s.req.Recency; r != nil {
@@ -274,6 +277,11 @@ func (s *search) choose(ctx context.Context, pool []*candidate) []*candidate {
 		all := len(pool)
 		pool = slices.DeleteFunc(pool, func(c *candidate) bool { return c.score < s.req.MinScore })
 		s.below = all - len(pool)
+	}
+	if s.req.MinRelevance > 0 {
+		all := len(pool)
+		pool = slices.DeleteFunc(pool, func(c *candidate) bool { return s.relevance(c) < s.req.MinRelevance })
+		s.irrelevant = all - len(pool)
 	}
 	if s.req.Diversity > 0 {
 		return diverse(pool, s.k, s.req.Diversity)

@@ -160,6 +160,8 @@ func checkOptions(o *tributary.SearchOptions) error {
 		return invalid("max_tokens is %d, want at least 1", o.MaxTokens)
 	case math.IsNaN(o.MinScore) || o.MinScore < 0:
 		return invalid("min_score is %v, want 0 or more", o.MinScore)
+	case !(o.MinRelevance >= 0 && o.MinRelevance <= 1):
+		return invalid("min_relevance is %v, want 0 (any) to 1", o.MinRelevance)
 	case !(o.Diversity >= 0 && o.Diversity <= 1):
 		return invalid("diversity is %v, want 0 (by score alone) to 1", o.Diversity)
 	}

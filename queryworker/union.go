@@ -60,6 +60,9 @@ func (a *asking) hits(ctx context.Context, step, query string, alpha *float64) (
 	if options.MaxTokens == 0 && a.budget > 0 {
 		options.MaxTokens = max(a.budget-passageOverhead-titleRoom, 1)
 	}
+	if step == tributary.StepHyde {
+		options.MinRelevance = 0
+	}
 	reply, hits, err := a.search(ctx, a.kb, tributary.SearchRequest{
 		Query: query, K: a.k(), Filter: a.req.Filter, Alpha: alpha, AtLeast: a.req.AtLeast, SearchOptions: options,
 	})

@@ -11,8 +11,8 @@ import (
 
 // printExplain tells how a reply came about.
 func (a *app) printExplain(e *tributary.SearchExplain) {
-	a.printf("\n%s\n", a.out.paint(dim, fmt.Sprintf("alpha %.2f, %s fusion; candidates: %d by words, %d by vector; %d not current, %d below the score",
-		e.Alpha, e.Fusion, e.Keywords, e.Vectors, e.Dropped, e.Below)))
+	a.printf("\n%s\n", a.out.paint(dim, fmt.Sprintf("alpha %.2f, %s fusion; candidates: %d by words, %d by vector; %d not current, %d below the score, %d not relevant",
+		e.Alpha, e.Fusion, e.Keywords, e.Vectors, e.Dropped, e.Below, e.Irrelevant)))
 	for _, kb := range slices.Sorted(maps.Keys(e.KBs)) {
 		a.printf("%s\n", a.out.paint(dim, fmt.Sprintf("%s: alpha %.2f, %s fusion", cleanLine(kb), e.KBs[kb].Alpha, e.KBs[kb].Fusion)))
 	}
@@ -44,6 +44,7 @@ func reasons(e *tributary.HitExplain) string {
 	if e.Recency != nil {
 		parts = append(parts, fmt.Sprintf("× recency %.2f", *e.Recency))
 	}
+	parts = append(parts, fmt.Sprintf("relevance %.2f", e.Relevance))
 	parts = append(parts, fmt.Sprintf("written by version %d", e.Birth))
 	if len(e.Merged) > 0 {
 		parts = append(parts, fmt.Sprintf("%d merged", len(e.Merged)))

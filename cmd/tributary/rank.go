@@ -15,6 +15,7 @@ type rankFlags struct {
 	fusion        string
 	noRerank      bool
 	minScore      float64
+	minRelevance  float64
 	unique        bool
 	diversity     float64
 	halfLife      time.Duration
@@ -28,6 +29,7 @@ func (r *rankFlags) add(flags *pflag.FlagSet, explain string) {
 	flags.StringVar(&r.fusion, "fusion", "", "how words and meaning are joined: `relative` scores or ranked")
 	flags.BoolVar(&r.noRerank, "no-rerank", false, "skip the configured reranker")
 	flags.Float64Var(&r.minScore, "min-score", 0, "leave out hits below this `SCORE`")
+	flags.Float64Var(&r.minRelevance, "min-relevance", 0, "leave out hits that have too little of what is asked, `0..1`")
 	flags.BoolVar(&r.unique, "unique", false, "merge passages that are nearly the same")
 	flags.Float64Var(&r.diversity, "diversity", 0, "how much it counts against a passage to repeat a better one, `0..1`")
 	flags.DurationVar(&r.halfLife, "half-life", 0, "prefer passages that changed lately: half of the bonus is lost in `AGE`, e.g. 720h")
@@ -40,7 +42,7 @@ func (r *rankFlags) add(flags *pflag.FlagSet, explain string) {
 // options are the flags as the protocol has them; the service checks them.
 func (r *rankFlags) options() tributary.SearchOptions {
 	o := tributary.SearchOptions{
-		KBs: r.kbs, Fusion: tributary.Fusion(r.fusion), MinScore: r.minScore, Unique: r.unique,
+		KBs: r.kbs, Fusion: tributary.Fusion(r.fusion), MinScore: r.minScore, MinRelevance: r.minRelevance, Unique: r.unique,
 		Diversity: r.diversity, Context: tributary.Context(r.context), Explain: r.explain,
 	}
 	if r.noRerank {

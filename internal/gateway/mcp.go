@@ -67,7 +67,7 @@ type searchTool struct {
 // for.
 const optionsHelp = " Optional: filter (sources, uri_prefix, languages, content_types, changed_after, metadata, any, not); kbs, to search several " +
 	"knowledge bases together; context, passages or sections or documents; expand, neighbours before and after; recency, diversity, unique, " +
-	"min_score, rerank; explain."
+	"min_score, min_relevance, rerank; explain."
 
 func (t tools) search(ctx context.Context, _ *mcp.CallToolRequest, in searchTool) (*mcp.CallToolResult, any, error) {
 	s, err := t.system(in.KB)
