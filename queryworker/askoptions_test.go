@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/analysis"
 )
 
 // passagesOf returns the texts that a generator is given for a request.
@@ -131,6 +132,31 @@ func TestWholeDocumentsAreReadWhereTheyFit(t *testing.T) {
 				t.Errorf("passages (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Stop words of one language are rare words of the others.
+func TestAQuestionIsReadInTheLanguageOfEachPassage(t *testing.T) {
+	m := newModel()
+	m.put("hund.md", 1, "Hunde und Katzen dürfen in der Kabine reisen, in einer Transportbox.")
+	m.put("chien.md", 1, "Les chiens et les chats voyagent en cabine dans une cage.")
+	m.put("dog.md", 1, "Dogs and cats may travel in the cabin, in a carrier.")
+	for i, lang := range []string{"de", "fr", "en"} {
+		m.objects[i].Language = lang
+	}
+	w := m.worker()
+	w.Terms, w.Generator = analysis.Terms, &Extractive{Terms: analysis.Terms}
+	for question, want := range map[string]string{
+		"Darf mein Hund mit mir in der Kabine reisen?":  "hund.md",
+		"Est-ce que mon chien peut voyager en cabine ?": "chien.md",
+		"May I take my dog with me in the cabin?":       "dog.md",
+		"Wer hat die Weltmeisterschaft gewonnen?":       "",
+		"Qui a gagné la coupe du monde ?":               "",
+	} {
+		_, got := ask(t, w, tributary.AskRequest{Question: question})
+		if want == "" && !got.NoAnswer || want != "" && (len(got.Citations) == 0 || got.Citations[0].URI != want) {
+			t.Errorf("%q: %q, cited %+v, %s", question, got.Answer, got.Citations, got.Reason)
+		}
 	}
 }
 

@@ -32,31 +32,52 @@ func (s *search) confidence(pool []*candidate) float64 {
 
 // relevance is the confidence that one passage gives.
 func (s *search) relevance(c *candidate) float64 {
-	weights, total := s.asked()
-	if total == 0 {
+	weights := s.asked(c.Language)
+	if len(weights) == 0 {
 		return 0
 	}
 	covered := 0.0
 	for term, weight := range weights {
 		if c.has(term) {
-			covered += weight / total
+			covered += weight
 		}
 	}
 	return 1 / (1 + math.Exp(-confidenceSlope*covered-confidenceOffset))
 }
 
-// asked are the terms of the query with their weights, and the sum of these.
-func (s *search) asked() (weights map[string]float64, total float64) {
-	if s.weights == nil {
-		s.weights = map[string]float64{}
-		for _, term := range analysis.Terms(s.query.Text, "") {
-			s.weights[term] = s.weight(term)
-		}
+// asked are the terms of the query, analysed as passages of the language are,
+// with their weights, whose sum is 1.
+func (s *search) asked(lang string) map[string]float64 {
+	if known, ok := s.weights[lang]; ok {
+		return known
 	}
-	for _, weight := range s.weights {
-		total += weight
+	weights := map[string]float64{}
+	for _, term := range analysis.Terms(s.query.Text, lang) {
+		weights[term] = weightIn(lang, s.TermWeight, term)
 	}
-	return s.weights, total
+	s.weights[lang] = normalised(weights)
+	return s.weights[lang]
+}
+
+// normalised divides weights by their sum.
+func normalised(weights map[string]float64) map[string]float64 {
+	total := 0.0
+	for _, term := range sortedKeys(weights) { // a sum of floats depends on its order
+		total += weights[term]
+	}
+	for term := range weights {
+		weights[term] /= total
+	}
+	return weights
+}
+
+// weightIn is what a term of a language counts: rare words say more of what is
+// asked. The weights are those of English, so terms of others count alike.
+func weightIn(lang string, weight func(term string) float64, term string) float64 {
+	if weight == nil || lang != "" && lang != "en" {
+		return 1
+	}
+	return weight(term)
 }
 
 // has says whether the passage, its headings or its title have the term.
@@ -67,17 +88,9 @@ func (c *candidate) has(term string) bool {
 	if c.above == nil {
 		c.above = map[string]bool{}
 		head := tributary.EmbeddingText(c.Title, tributary.Chunk{Heading: c.Heading})
-		for _, t := range analysis.Terms(head, "") {
+		for _, t := range analysis.Terms(head, c.Language) {
 			c.above[t] = true
 		}
 	}
 	return c.above[term]
-}
-
-// weight is what a term counts: rare words say more of what is asked.
-func (s *search) weight(term string) float64 {
-	if s.TermWeight == nil {
-		return 1
-	}
-	return s.TermWeight(term)
 }

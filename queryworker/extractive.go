@@ -88,6 +88,7 @@ type quote struct {
 	rank    int // of the passage, from 0
 	own     map[string]bool
 	above   map[string]bool // terms of the title, headings and a question before it
+	asked   *asked
 	score   float64
 }
 
@@ -105,19 +106,15 @@ func (q *quote) separator(before *quote) string {
 // choose returns the quotes of the answer: documents in the order of their
 // best sentence, and within a document as it reads. Empty means no answer.
 func (e *Extractive) choose(p Prompt) []*quote {
-	quotes, weights := e.weigh(p)
-	total := 0.0
-	for _, term := range sortedKeys(weights) {
-		total += weights[term]
-	}
+	quotes := e.weigh(p)
 	limit := e.MaxSentences
 	if limit <= 0 {
 		limit = defaultSentences
 	}
 	var chosen []*quote
 	for len(chosen) < limit {
-		q := best(quotes, weights, chosen)
-		if q == nil || len(chosen) == 0 && q.score < minShare*total || len(chosen) > 0 && q.score < minOfBest*chosen[0].score {
+		q := best(quotes, chosen)
+		if q == nil || len(chosen) == 0 && q.score < minShare || len(chosen) > 0 && q.score < minOfBest*chosen[0].score {
 			break
 		}
 		chosen = append(chosen, q)
@@ -125,17 +122,23 @@ func (e *Extractive) choose(p Prompt) []*quote {
 	return inReadingOrder(withLists(chosen, quotes))
 }
 
-// weigh returns the sentences of all passages, and the weights of the
-// question's terms.
-func (e *Extractive) weigh(p Prompt) ([]*quote, map[string]float64) {
-	question := withoutAsking(p.Question)
-	asked := map[string]bool{}
+// asked are the terms of a question as they are in one language.
+type asked struct {
+	weights map[string]float64 // whose sum is 1
+	terms   []string           // in order: a sum of floats depends on it
+}
+
+// weigh returns the sentences of all passages, each with the question in the
+// language of its passage: the stop words of one language are rare words of
+// another.
+func (e *Extractive) weigh(p Prompt) []*quote {
+	byLanguage := map[string]*asked{}
 	frequency := map[string]int{}
 	var quotes []*quote
 	for rank := range p.Passages {
 		passage := &p.Passages[rank]
-		for term := range e.terms(question, passage.Language) {
-			asked[term] = true
+		if byLanguage[passage.Language] == nil {
+			byLanguage[passage.Language] = &asked{}
 		}
 		head := e.terms(passage.Title+"\n"+strings.Join(passage.Location.Heading, "\n"), passage.Language)
 		all := map[string]bool{}
@@ -149,21 +152,22 @@ func (e *Extractive) weigh(p Prompt) ([]*quote, map[string]float64) {
 				above = union(head, own)
 				continue
 			}
-			quotes = append(quotes, &quote{sentence: s, passage: passage, index: i, rank: rank, own: own, above: above})
+			quotes = append(quotes, &quote{sentence: s, passage: passage, index: i, rank: rank, own: own, above: above, asked: byLanguage[passage.Language]})
 		}
 		for term := range all {
 			frequency[term]++
 		}
 	}
-	weights := make(map[string]float64, len(asked))
-	for term := range asked {
-		n, df := float64(len(p.Passages)), float64(frequency[term])
-		weights[term] = baseWeight + math.Log(1+(n-df+0.5)/(df+0.5))
-		if e.Weight != nil {
-			weights[term] *= e.Weight(term)
+	question := withoutAsking(p.Question)
+	for lang, a := range byLanguage {
+		a.weights = map[string]float64{}
+		for term := range e.terms(question, lang) {
+			n, df := float64(len(p.Passages)), float64(frequency[term])
+			a.weights[term] = (baseWeight + math.Log(1+(n-df+0.5)/(df+0.5))) * weightIn(lang, e.Weight, term)
 		}
+		a.weights, a.terms = normalised(a.weights), sortedKeys(a.weights)
 	}
-	return quotes, weights
+	return quotes
 }
 
 // withoutAsking is a question without the words that make it one, or the
@@ -180,9 +184,8 @@ func withoutAsking(question string) string {
 
 // best returns the quote that adds most to those chosen, with its score set;
 // nil if none adds anything.
-func best(quotes []*quote, weights map[string]float64, chosen []*quote) *quote {
+func best(quotes, chosen []*quote) *quote {
 	covered, texts := map[string]bool{}, map[string]bool{}
-	terms := sortedKeys(weights) // a sum of floats depends on its order
 	for _, q := range chosen {
 		merge(covered, q.own)
 		texts[q.text] = true
@@ -193,7 +196,7 @@ func best(quotes []*quote, weights map[string]float64, chosen []*quote) *quote {
 		if texts[q.text] {
 			continue
 		}
-		if score := q.adds(terms, weights, covered); score > top {
+		if score := q.adds(covered); score > top {
 			found, top = q, score
 		}
 	}
@@ -204,10 +207,10 @@ func best(quotes []*quote, weights map[string]float64, chosen []*quote) *quote {
 }
 
 // adds scores q beside sentences that have the covered terms already.
-func (q *quote) adds(terms []string, weights map[string]float64, covered map[string]bool) float64 {
+func (q *quote) adds(covered map[string]bool) float64 {
 	score := 0.0
-	for _, term := range terms {
-		weight := weights[term]
+	for _, term := range q.asked.terms {
+		weight := q.asked.weights[term]
 		if covered[term] {
 			weight *= repeatShare
 		}

@@ -80,7 +80,7 @@ type search struct {
 	query tributary.IndexQuery
 	// records holds the one record per document that hits are checked against.
 	records map[string]tributary.Record
-	weights map[string]float64 // of the query's terms; nil until somebody asks
+	weights map[string]map[string]float64 // of the query's terms, by language
 	seeded  bool
 	// left out by min_score and min_relevance
 	below, irrelevant int

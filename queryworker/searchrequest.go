@@ -57,6 +57,7 @@ func (w *Worker) newSearch(kb string, req tributary.SearchRequest) (*search, err
 		k:       k,
 		query:   tributary.IndexQuery{Text: text, Filter: req.Filter},
 		records: map[string]tributary.Record{},
+		weights: map[string]map[string]float64{},
 	}
 	for _, name := range kbs {
 		s.mixes[name] = w.mix(name, req)

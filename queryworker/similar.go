@@ -12,7 +12,7 @@ const nearlySame = 0.9
 func (c *candidate) words() map[string]bool {
 	if c.terms == nil {
 		c.terms = map[string]bool{}
-		for _, term := range analysis.Terms(c.Text, "") {
+		for _, term := range analysis.Terms(c.Text, c.Language) {
 			c.terms[term] = true
 		}
 	}
