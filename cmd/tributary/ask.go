@@ -68,6 +68,7 @@ type askFlags struct {
 	queryFlags
 	rankFlags
 	conversation    string
+	instructions    string
 	steps           []string
 	noCache, forget bool
 }
@@ -75,6 +76,7 @@ type askFlags struct {
 func (f *askFlags) add(flags *pflag.FlagSet) {
 	f.queryFlags.add(flags, askPassages, "`NUMBER` of passages to answer from", 5*time.Minute)
 	flags.StringVar(&f.conversation, "conversation", "", "go on with the conversation of this `ID`, or begin it: 8 to 64 letters, digits, '-' and '_'")
+	flags.StringVar(&f.instructions, "instructions", "", "tell the model what the answer should be like: `TEXT`")
 	flags.StringSliceVar(&f.steps, "steps", nil, "`STEPS` before the search (default: what ask.steps says; \"none\": none)")
 	flags.BoolVar(&f.noCache, "no-cache", false, "have the answer written anew")
 	flags.BoolVar(&f.forget, "forget", false, "forget the conversation instead of asking")
@@ -83,7 +85,7 @@ func (f *askFlags) add(flags *pflag.FlagSet) {
 
 // askOptions are what the flags say beside the search.
 func (f *askFlags) askOptions() (tributary.AskOptions, error) {
-	o := tributary.AskOptions{Conversation: f.conversation, NoCache: f.noCache, Steps: f.steps}
+	o := tributary.AskOptions{Conversation: f.conversation, Instructions: f.instructions, NoCache: f.noCache, Steps: f.steps}
 	if len(f.steps) == 1 && f.steps[0] == "none" {
 		o.Steps = []string{}
 	}
