@@ -21,8 +21,8 @@ func newStatus(a *app) *cobra.Command {
 		Long: `Status shows the stages with what waits for them, the streams, the knowledge
 bases with their documents and chunks, the sources with the age of what is
 searched of them, how long a change took to be searchable (half of them, and 99
-of 100), their last success and next look, the versions of NATS and Weaviate, and
-anything unhealthy with what to do about it.
+of 100), their last success and next look, the versions of NATS and Weaviate,
+and anything unhealthy with what to do about it.
 
 With --check the exit code is 1 if there is a problem, for scripts and health
 checks. With --json the whole is one object.`,
