@@ -34,6 +34,7 @@ const roundShift = 3 << 22
 // below x. The error function is formula 7.1.26 of Abramowitz and Stegun, with
 // an error below 2e-7.
 func GELU(v []float32) {
+	v = v[geluVector(v):]
 	for i, x := range v {
 		sign := math.Float32bits(x) & (1 << 31)
 		z := math.Float32frombits(math.Float32bits(x)&^(1<<31)) * (1 / math.Sqrt2)
@@ -65,10 +66,11 @@ func Softmax(v []float32, scale float32) {
 	for _, x := range v {
 		top = max(top, x)
 	}
+	for i := expVector(v, top, scale); i < len(v); i++ {
+		v[i] = exp((v[i] - top) * scale)
+	}
 	sum := float32(0)
-	for i, x := range v {
-		e := exp((x - top) * scale)
-		v[i] = e
+	for _, e := range v {
 		sum += e
 	}
 	for i := range v {

@@ -95,10 +95,60 @@ func TestFunctionsAreThoseOfMath(t *testing.T) {
 		{"ReLU", ReLU, func(x float64) float64 { return max(x, 0) }},
 	} {
 		for x := -12.0; x < 12; x += 0.0113 {
-			v := []float32{float32(x)}
+			v := make([]float32, 9) // more than are computed at a time
+			for i := range v {
+				v[i] = float32(x)
+			}
 			c.f(v)
-			if want := c.want(float64(float32(x))); math.Abs(float64(v[0])-want) > 1e-6 {
-				t.Fatalf("%s(%v) is %v, want %v", c.name, x, v[0], want)
+			for i, got := range v {
+				if want := c.want(float64(float32(x))); !(math.Abs(float64(got)-want) <= 1e-6) {
+					t.Fatalf("%s(%v) is %v at %d, want %v", c.name, x, got, i, want)
+				}
+			}
+		}
+	}
+}
+
+// Whatever the length, each number is computed once, and nothing beside them.
+func TestFunctionsOfAnyLength(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for n := range 35 {
+		v := random(r, n+1)
+		want, beside := append([]float32(nil), v[:n]...), v[n]
+		for i, x := range want {
+			want[i] = float32(float64(x) * (1 + math.Erf(float64(x)/math.Sqrt2)) / 2)
+		}
+		GELU(v[:n])
+		compare(t, fmt.Sprint("GELU of ", n), v[:n], want, 1e-6)
+		top, sum := math.Inf(-1), 0.0
+		for _, x := range v[:n] {
+			top = max(top, float64(x))
+		}
+		for i, x := range v[:n] {
+			want[i] = float32(math.Exp((float64(x) - top) * 3))
+			sum += float64(want[i])
+		}
+		for i := range want {
+			want[i] /= float32(sum)
+		}
+		Softmax(v[:n], 3)
+		compare(t, fmt.Sprint("softmax of ", n), v[:n], want, 1e-6)
+		if v[n] != beside {
+			t.Fatalf("of %d numbers, the one behind them was changed", n)
+		}
+	}
+}
+
+// Where exp says 0 and what it says just above is the same for all lengths.
+func TestExponentialsOfLargeNegativeNumbers(t *testing.T) {
+	for _, x := range []float32{0, -1e-7, -1, -86.9, -87, -88, -1000, float32(math.Inf(-1))} {
+		v := make([]float32, 16)
+		for i := range v {
+			v[i] = x
+		}
+		for i := expVector(v, 0, 1); i > 0; i-- {
+			if got, want := v[i-1], exp(x); math.Abs(float64(got-want)) > 3e-7*float64(want) {
+				t.Errorf("exp(%v) is %v, want %v", x, got, want)
 			}
 		}
 	}

@@ -29,47 +29,72 @@ const aheadOfWord, anySpaces = `\s+(?!\S)|\s+`, `(?P<spaces>\s+)`
 // compile translates an expression for Go. What would mean something else
 // there is refused.
 func compile(pattern string) (expression, error) {
-	var out strings.Builder
-	inClass := false
-	rest := strings.Replace(pattern, aheadOfWord, anySpaces, 1)
-	for rest != "" {
-		switch c := rest[0]; {
-		case c == '\\' && len(rest) > 1:
-			class, known := classes[rest[1]|0x20]
-			negated := rest[1] < 'a'
-			switch {
-			case !known && strings.IndexByte("bBAzZGhHXRK", rest[1]) >= 0, known && negated && inClass:
-				return expression{}, fmt.Errorf("regular expression %q: %s is not supported", pattern, rest[:2])
-			case !known:
-				out.WriteString(rest[:2])
-			case inClass:
-				out.WriteString(class)
-			case negated:
-				out.WriteString("[^" + class + "]")
-			default:
-				out.WriteString("[" + class + "]")
-			}
-			rest = rest[2:]
-			continue
-		case !inClass && (c == '^' || c == '$'), inClass && (c == '[' || strings.HasPrefix(rest, "&&")):
-			return expression{}, fmt.Errorf("regular expression %q: %c is not supported here", pattern, c)
-		case c == '[':
-			inClass = true
-			if strings.HasPrefix(rest, "[^") {
-				out.WriteByte(c)
-				rest = rest[1:]
-			}
-		case c == ']':
-			inClass = false
+	t := translation{rest: strings.Replace(pattern, aheadOfWord, anySpaces, 1)}
+	for t.rest != "" {
+		if wrong := t.step(); wrong != "" {
+			return expression{}, fmt.Errorf("regular expression %q: %s is not supported here", pattern, wrong)
 		}
-		out.WriteByte(rest[0])
-		rest = rest[1:]
 	}
-	re, err := regexp.Compile(out.String())
+	re, err := regexp.Compile(t.out.String())
 	if err != nil {
 		return expression{}, fmt.Errorf("regular expression %q: %w", pattern, err)
 	}
 	return expression{re, max(0, re.SubexpIndex("spaces"))}, nil
+}
+
+// A translation of an expression is under way.
+type translation struct {
+	out     strings.Builder
+	rest    string
+	inClass bool // between brackets
+}
+
+// step translates the next character, or returns what cannot be.
+func (t *translation) step() (wrong string) {
+	c := t.rest[0]
+	switch {
+	case c == '\\' && len(t.rest) > 1:
+		return t.escape()
+	case !t.inClass && (c == '^' || c == '$'), t.inClass && (c == '[' || strings.HasPrefix(t.rest, "&&")):
+		return string(rune(c))
+	case c == '[':
+		t.inClass = true
+		if strings.HasPrefix(t.rest, "[^") {
+			t.take(1)
+		}
+	case c == ']':
+		t.inClass = false
+	}
+	t.take(1)
+	return ""
+}
+
+// escape translates a backslash and what follows it.
+func (t *translation) escape() (wrong string) {
+	c := t.rest[1]
+	class, known := classes[c|0x20]
+	negated := c < 'a'
+	switch {
+	case !known && strings.IndexByte("bBAzZGhHXRKN", c) >= 0, known && negated && t.inClass:
+		return t.rest[:2]
+	case !known:
+		t.take(2)
+		return ""
+	case t.inClass:
+		t.out.WriteString(class)
+	case negated:
+		t.out.WriteString("[^" + class + "]")
+	default:
+		t.out.WriteString("[" + class + "]")
+	}
+	t.rest = t.rest[2:]
+	return ""
+}
+
+// take copies the next n bytes.
+func (t *translation) take(n int) {
+	t.out.WriteString(t.rest[:n])
+	t.rest = t.rest[n:]
 }
 
 // find returns where the first match is that is not empty; both are the end of
