@@ -3,6 +3,9 @@
 // golden.json. README.md says more.
 //
 //   npm install --ignore-scripts onnxruntime-node@1.30.0 tokenizers@0.23.2 && node golden.mjs
+//
+// "node golden.mjs speed FOLDER" makes a model in the shape of MiniLM-L6 instead,
+// for benchmarks.
 import { createRequire } from "node:module";
 import { mkdirSync, writeFileSync } from "node:fs";
 const require = createRequire(process.cwd() + "/x.js");
@@ -183,19 +186,26 @@ const sequence = (id, type_id) => ({ Sequence: { id, type_id } });
 const added = (tokens, vocab) => tokens.map((content) => ({ id: vocab[content], content, special: true, normalized: false, single_word: false, lstrip: content === "<mask>", rstrip: false }));
 const numbered = (tokens) => Object.fromEntries(tokens.map((t, i) => [t, i]));
 
+const bertTokenizer = (words) => ({
+  normalizer: { type: "BertNormalizer", clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true }, pre_tokenizer: { type: "BertPreTokenizer" },
+  post_processor: {
+    type: "TemplateProcessing", single: [special("[CLS]", 0), sequence("A", 0), special("[SEP]", 0)],
+    pair: [special("[CLS]", 0), sequence("A", 0), special("[SEP]", 0), sequence("B", 1), special("[SEP]", 1)],
+    special_tokens: { "[CLS]": { id: "[CLS]", ids: [2], tokens: ["[CLS]"] }, "[SEP]": { id: "[SEP]", ids: [3], tokens: ["[SEP]"] } },
+  },
+  model: { type: "WordPiece", unk_token: "[UNK]", continuing_subword_prefix: "##", max_input_chars_per_word: 100, vocab: numbered(words) },
+});
+const bert = { type: "bert", prefix: "bert.", first: 0, padding: 0, types: 2, eps: 1e-12, act: "gelu", dense: "bert.pooler.dense", out: "classifier" };
+
+if (process.argv[2] === "speed") {
+  const words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ...Array.from({ length: 96 }, (_, i) => "w" + i)];
+  await make(process.argv[3], { ...bert, H: 384, heads: 12, up: 1536, layers: 6, positions: 512, vocabulary: words.length, tokenizer: bertTokenizer(words) }, ["w1 w2"], "w3");
+  process.exit();
+}
+
 const bertWords = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ..."the a cat dog sat ran on under mat tree fast slow big small red green blue house car road was is and not of in with to by at it he she we they you".split(" ")];
 await make("encoder", {
-  type: "bert", prefix: "bert.", H: 32, heads: 4, up: 48, layers: 2, positions: 32, first: 0, padding: 0, types: 2, eps: 1e-12, act: "gelu",
-  vocabulary: bertWords.length, dense: "bert.pooler.dense", out: "classifier",
-  tokenizer: {
-    normalizer: { type: "BertNormalizer", clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true }, pre_tokenizer: { type: "BertPreTokenizer" },
-    post_processor: {
-      type: "TemplateProcessing", single: [special("[CLS]", 0), sequence("A", 0), special("[SEP]", 0)],
-      pair: [special("[CLS]", 0), sequence("A", 0), special("[SEP]", 0), sequence("B", 1), special("[SEP]", 1)],
-      special_tokens: { "[CLS]": { id: "[CLS]", ids: [2], tokens: ["[CLS]"] }, "[SEP]": { id: "[SEP]", ids: [3], tokens: ["[SEP]"] } },
-    },
-    model: { type: "WordPiece", unk_token: "[UNK]", continuing_subword_prefix: "##", max_input_chars_per_word: 100, vocab: numbered(bertWords) },
-  },
+  ...bert, H: 32, heads: 4, up: 48, layers: 2, positions: 32, vocabulary: bertWords.length, tokenizer: bertTokenizer(bertWords),
 }, ["the cat sat on the mat", "dog", "", "a big red house by the road was slow and the small green car ran fast under it", "zebra of the tree"], "where is the cat", ["gelu_new", "relu"]);
 
 // RoBERTa: byte-level BPE, positions behind that of padding, one type, and a
