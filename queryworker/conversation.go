@@ -65,8 +65,9 @@ func (a *asking) told() []tributary.Turn {
 // history the oldest turns go, instructions that are longer are refused. What
 // they need is not there for passages.
 func (a *asking) bound(context.Context) error {
-	if a.budget = a.MaxContextTokens; a.budget == 0 {
-		return nil
+	a.budget = a.MaxContextTokens
+	if _, copies := a.generator().(*Extractive); copies || a.budget == 0 {
+		return nil // who copies sentences reads passages alone
 	}
 	third := max(a.MaxContextTokens/3, 1)
 	wished := tokens(a.req.Instructions)

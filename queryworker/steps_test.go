@@ -305,6 +305,10 @@ func TestHistoryAndInstructionsHaveAThirdOfThePromptEach(t *testing.T) {
 	}
 	opts := tributary.AskOptions{Instructions: strings.Repeat(long, 4)}
 	err := w.Ask(t.Context(), kb, tributary.AskRequest{Question: "apple", AskOptions: opts}, nil)
+	w.Generator = nil
+	if _, got := ask(t, w, tributary.AskRequest{Question: "apple", AskOptions: opts}); got.NoAnswer {
+		t.Errorf("sentences cannot be copied because of instructions that nobody reads: %+v", got)
+	}
 	checkError(t, err, tributary.CodeTooLarge, "instructions' length in tokens is 240, the limit is 200 (a third of generator.max_context_tokens)")
 }
 
