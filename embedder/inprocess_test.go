@@ -81,6 +81,15 @@ func TestModelsInThisProcessNeedTheirFolder(t *testing.T) {
 	}
 }
 
+// Without the tag the error names it, with it the library that is not there.
+func TestTheConfiguredRuntimeComputes(t *testing.T) {
+	cfg := Config{Provider: ProviderEncoder, ModelDir: "local/testdata/encoder", Runtime: "onnxruntime", ONNXRuntimeLibrary: "nowhere/libonnxruntime.so"}
+	_, err := New(cfg)
+	if err == nil || !strings.Contains(err.Error(), "-tags onnxruntime") && !strings.Contains(err.Error(), "nowhere/libonnxruntime.so (onnxruntime_library)") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestFilesOfAModelMustBeThePinnedOnes(t *testing.T) {
 	const sum = "17e42ec8a1e0e32f1c3a15fe33a0b0f8d45d7b4ab40dbdb33b54a6e8d8ce6f5b"
 	for _, c := range []struct{ file, sum, want string }{

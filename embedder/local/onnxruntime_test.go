@@ -61,6 +61,16 @@ func TestOnnxruntimeComputesWhatGoDoes(t *testing.T) {
 	}
 }
 
+// What Go refuses, onnxruntime computes all the same.
+func TestOnnxruntimeComputesFamiliesThatGoDoesNot(t *testing.T) {
+	g, files := golden(t, "encoder"), withGraph(t, "encoder")
+	files["config.json"] = []byte(strings.Replace(string(files["config.json"]), `"bert"`, `"distilbert"`, 1))
+	if _, err := local.OpenEncoder(folder(t, files), local.Runtime{Name: local.RuntimeGo}); err == nil {
+		t.Error("Go computes it: the test proves nothing")
+	}
+	embed(t, openGraph(t, files, onnxruntime(t)), g.Texts, g.Mean)
+}
+
 // Who has both files may change the runtime and keep the index; where vectors
 // are not the same, or nothing is there to compare with, the revision is
 // another.

@@ -2,7 +2,7 @@
 // computes them with onnxruntime, in batches with padding, for their
 // golden.json. README.md says more.
 //
-//   npm install --ignore-scripts onnxruntime-node@1.30.0 tokenizers@0.23.2 && node golden.mjs
+//   npm install --prefix . --no-save --ignore-scripts onnxruntime-node@1.30.0 tokenizers@0.23.2 && node golden.mjs
 //
 // "node golden.mjs speed FOLDER" makes a model in the shape of MiniLM-L6 instead,
 // for benchmarks.

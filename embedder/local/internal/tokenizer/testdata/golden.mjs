@@ -1,7 +1,7 @@
 // Writes golden.json: what Hugging Face's own tokenizers make of texts.json,
 // with each of the variants: a file of this folder in which parts are replaced.
 //
-//   npm install tokenizers@0.23.2 && node golden.mjs
+//   npm install --prefix . --no-save tokenizers@0.23.2 && node golden.mjs
 import { createRequire } from "node:module";
 import { readFileSync, writeFileSync } from "node:fs";
 const require = createRequire(process.cwd() + "/x.js");

@@ -2,7 +2,7 @@
 // Hugging Face's own tokenizers on the words of wordpiece.json and the texts.
 // Their IDs change if it is run again with other texts: then run golden.mjs.
 //
-//   npm install tokenizers@0.23.2 && node vocabularies.mjs
+//   npm install --prefix . --no-save tokenizers@0.23.2 && node vocabularies.mjs
 import { createRequire } from "node:module";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
