@@ -120,6 +120,9 @@ type Hit struct {
 	// Origin says where the document's version came from, e.g. "commit".
 	Origin map[string]string `json:"origin,omitempty"`
 	KB     string            `json:"kb,omitempty"` // only where the search named several
+	// Verified is when Version was last known to be what the document's source
+	// has; zero for a document that no source is followed for.
+	Verified time.Time `json:"verified,omitzero"`
 	// Duplicates counts the passages that Unique merged into this one.
 	Duplicates int         `json:"duplicates,omitempty"`
 	Explain    *HitExplain `json:"explain,omitempty"`
@@ -137,6 +140,10 @@ type SearchReply struct {
 	// NoGoodAnswer says that Confidence is below search.min_confidence: the
 	// hits are the best there are, and probably not what was asked for.
 	NoGoodAnswer bool `json:"no_good_answer,omitempty"`
+	// TooOld counts passages that fit and were left out, and StaleSources names
+	// the sources that were looked at in vain, because of MaxAgeS.
+	TooOld       int         `json:"too_old,omitempty"`
+	StaleSources []SourceAge `json:"stale_sources,omitempty"`
 	// Notes tell, in words, what could not be done as asked: a reranker that
 	// failed, for one.
 	Notes   []string       `json:"notes,omitempty"`
@@ -168,6 +175,8 @@ type Citation struct {
 	Document string   `json:"document"`
 	Location Location `json:"location"`
 	KB       string   `json:"kb,omitempty"` // only where the request named several
+	// Verified is that of the Hit.
+	Verified time.Time `json:"verified,omitzero"`
 }
 
 // Answer is the whole answer to an AskRequest.
@@ -198,6 +207,9 @@ type Answer struct {
 	// Usage counts what the model read and wrote for this answer, steps
 	// included.
 	Usage Usage `json:"usage,omitzero"`
+	// TooOld and StaleSources are those of the searches together.
+	TooOld       int         `json:"too_old,omitempty"`
+	StaleSources []SourceAge `json:"stale_sources,omitempty"`
 	// Notes are those of the searches: what could not be done as asked.
 	Notes   []string    `json:"notes,omitempty"`
 	Explain *AskExplain `json:"explain,omitempty"`

@@ -42,6 +42,12 @@ type SearchOptions struct {
 	// and Expand; 0 means 2000. A section or document that is larger is left
 	// at the passage.
 	MaxTokens int `json:"max_tokens,omitempty"`
+	// MaxAgeS leaves out documents that were last verified at their source
+	// longer ago than so many seconds; 0 takes any. Sources that are older are
+	// looked at first, within the request's deadline as for AtLeast. A document
+	// that no source is followed for is as old as its version. Where nothing is
+	// left the search fails with CodeNotYet.
+	MaxAgeS float64 `json:"max_age_seconds,omitempty"`
 	// Explain asks for the reasons: Hit.Explain and SearchReply.Explain.
 	Explain bool `json:"explain,omitempty"`
 }
@@ -194,8 +200,9 @@ type SearchExplain struct {
 	Filtered map[string]int `json:"filtered,omitempty"`
 	Below    int            `json:"below_min_score,omitempty"` // left out by MinScore
 	// Irrelevant counts what MinRelevance left out.
-	Irrelevant int    `json:"below_min_relevance,omitempty"`
-	Steps      []Step `json:"steps"` // in order
+	Irrelevant int      `json:"below_min_relevance,omitempty"`
+	TooOld     []TooOld `json:"too_old,omitempty"` // left out by MaxAgeS, at most 20
+	Steps      []Step   `json:"steps"`             // in order
 }
 
 // Step is one part of the work and what it took.

@@ -55,9 +55,17 @@ type Passage struct {
 // NoAnswer and no model is asked. Ask returns emit's error as it is, and
 // otherwise the errors of [Worker.Search] and of the generator.
 func (w *Worker) Ask(ctx context.Context, kb string, req tributary.AskRequest, emit func(tributary.AskEvent) error) error {
-	a := &asking{Worker: w, kb: kb, req: req, emit: emit, began: time.Now(), question: strings.TrimSpace(req.Question)}
+	a := &asking{
+		Worker: w, kb: kb, req: req, emit: emit, began: time.Now(), question: strings.TrimSpace(req.Question),
+		demand: newDemand(req.MaxAgeS),
+	}
 	for _, before := range []func(context.Context) error{a.recall, a.bound, a.prepare, a.find} {
 		if err := before(ctx); err != nil {
+			return err
+		}
+	}
+	if len(a.passages) == 0 {
+		if err := a.demand.unmet(); err != nil {
 			return err
 		}
 	}
@@ -95,6 +103,7 @@ type asking struct {
 	// said.
 	confidence float64
 	notes      []string
+	demand     *demand
 	searches   []tributary.AskSearch
 	text       string // as the generator wrote it
 	cached     bool
@@ -164,7 +173,8 @@ func (a *asking) answer() tributary.Answer {
 		a.judge(&answer)
 	}
 	answer.Steps, answer.Cached, answer.Usage = a.done, a.cached, a.usage
-	answer.Confidence, answer.Notes, answer.Explain = a.confidence, a.notes, a.explain()
+	answer.Confidence, answer.Notes, answer.Explain = a.confidence, append(a.notes, a.demand.notes()...), a.explain()
+	answer.TooOld, answer.StaleSources = len(a.demand.tooOld), a.demand.stale
 	answer.Generator = a.generator().Name()
 	answer.Seconds = time.Since(a.began).Seconds()
 	return answer

@@ -69,6 +69,7 @@ func citation(p Passage) tributary.Citation {
 		Document: p.Document,
 		Location: p.Location,
 		KB:       p.KB,
+		Verified: p.Verified,
 	}
 }
 

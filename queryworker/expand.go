@@ -22,6 +22,9 @@ type wideHit struct {
 // them as the request wants.
 func (s *search) hits(ctx context.Context, best []*candidate) ([]wideHit, error) {
 	hits := []wideHit{}
+	if err := s.sight(ctx, best); err != nil {
+		s.notes = append(s.notes, "when the documents were verified is not known: "+err.Error())
+	}
 	wide := s.req.Expand != nil || s.req.Context != tributary.ContextPassages
 	if wide {
 		defer s.step("expand")()
@@ -52,7 +55,7 @@ func (s *search) hits(ctx context.Context, best []*candidate) ([]wideHit, error)
 // passage is the candidate as a hit with its own text.
 func (s *search) passage(rank int, c *candidate) tributary.Hit {
 	h := hit(rank, c.score, c.Object, c.record, c.chunk)
-	h.Duplicates = len(c.why.Merged)
+	h.Duplicates, h.Verified = len(c.why.Merged), c.sighting.Verified
 	if len(s.req.KBs) > 0 {
 		h.KB = c.kb
 	}

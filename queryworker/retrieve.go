@@ -28,6 +28,8 @@ type candidate struct {
 	chunk  int // its place in the record's manifest
 	score  float64
 	why    tributary.HitExplain
+	// sighting is zero until somebody asks.
+	sighting tributary.Sighting
 	// terms are those of its text, above those of title and headings; nil until
 	// somebody asks.
 	terms, above map[string]bool

@@ -24,14 +24,19 @@ const (
 // Search returns the passages that fit the request best, at most req.K. No
 // fitting passage is an empty reply, not an error. An unusable request is a
 // CodeInvalid or CodeTooLarge error, a version that at_least names and that is
-// not there is CodeNotYet, an index, registry or embedder that is away is
+// not there is CodeNotYet, as is a max_age_seconds that leaves nothing, an index, registry or embedder that is away is
 // CodeUnavailable, a deadline that passes is CodeDeadline. A reranker that
 // fails is a note in the reply, and the hits are in the order without it.
 func (w *Worker) Search(ctx context.Context, kb string, req tributary.SearchRequest) (tributary.SearchReply, error) {
-	reply, hits, err := w.search(ctx, kb, req)
+	d := newDemand(req.MaxAgeS)
+	reply, hits, err := w.search(ctx, kb, req, d)
+	if err == nil && len(hits) == 0 {
+		err = d.unmet()
+	}
 	if err != nil {
 		return tributary.SearchReply{}, err
 	}
+	reply.Notes = append(reply.Notes, d.notes()...)
 	reply.Hits = make([]tributary.Hit, len(hits))
 	for i, h := range hits {
 		reply.Hits[i] = h.Hit
@@ -39,17 +44,19 @@ func (w *Worker) Search(ctx context.Context, kb string, req tributary.SearchRequ
 	return reply, nil
 }
 
-// search is Search, with the hits beside the reply.
-func (w *Worker) search(ctx context.Context, kb string, req tributary.SearchRequest) (tributary.SearchReply, []wideHit, error) {
+// search is Search, with the hits beside the reply. That d leaves none is no
+// error.
+func (w *Worker) search(ctx context.Context, kb string, req tributary.SearchRequest, d *demand) (tributary.SearchReply, []wideHit, error) {
 	began := time.Now()
 	s, err := w.newSearch(kb, req)
 	if err != nil {
 		return tributary.SearchReply{}, nil, err
 	}
+	s.demand = d
 	if err := s.prepare(ctx); err != nil {
 		return tributary.SearchReply{}, nil, err
 	}
-	found, err := s.run(ctx)
+	found, err := s.runFresh(ctx)
 	if err != nil {
 		return tributary.SearchReply{}, nil, err
 	}
@@ -65,6 +72,7 @@ func (w *Worker) search(ctx context.Context, kb string, req tributary.SearchRequ
 		return tributary.SearchReply{}, nil, err
 	}
 	reply.Notes = s.notes
+	s.account(&reply)
 	reply.Seconds = time.Since(began).Seconds()
 	return reply, hits, nil
 }
@@ -84,6 +92,8 @@ type search struct {
 	seeded  bool
 	// left out by min_score and min_relevance
 	below, irrelevant int
+	demand            *demand
+	tooOld            map[string]*candidate // left out by max_age_seconds, by chunk
 	notes             []string
 	steps             []tributary.Step
 }
@@ -95,6 +105,9 @@ func (s *search) prepare(ctx context.Context) error {
 		if err := s.await(ctx, s.req.AtLeast); err != nil {
 			return err
 		}
+	}
+	if err := s.refresh(ctx); err != nil {
+		return err
 	}
 	return s.embed(ctx)
 }
@@ -156,6 +169,7 @@ type round struct {
 // few hits. The reply is that of one round alone.
 func (s *search) run(ctx context.Context) (round, error) {
 	var best round
+	s.tooOld = map[string]*candidate{}
 	limit := min(max(2*s.k+16, minCandidates), maxCandidates)
 	for n := range maxRounds {
 		r, err := s.round(ctx, limit)
@@ -205,6 +219,9 @@ func (s *search) round(ctx context.Context, limit int) (round, error) {
 			seen[key] = true
 			r.current = append(r.current, c)
 		}
+	}
+	if r.current, err = s.fresh(ctx, r.current); err != nil {
+		return round{}, err
 	}
 	if s.req.Unique {
 		r.current = unique(r.current)

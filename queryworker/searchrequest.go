@@ -16,6 +16,8 @@ const (
 	maxFilterValues = 100
 	// defaultMaxTokens bounds a hit's text under expand and context.
 	defaultMaxTokens = 2000
+	// maxAge is a hundred years, in seconds.
+	maxAge = 100 * 365 * 24 * 3600.0
 )
 
 // newSearch checks the request and fills in what it leaves open.
@@ -163,6 +165,8 @@ func checkOptions(o *tributary.SearchOptions) error {
 		return invalid("min_score is %v, want 0 or more", o.MinScore)
 	case !(o.MinRelevance >= 0 && o.MinRelevance <= 1):
 		return invalid("min_relevance is %v, want 0 (any) to 1", o.MinRelevance)
+	case !(o.MaxAgeS >= 0 && o.MaxAgeS <= maxAge):
+		return invalid("max_age_seconds is %v, want 0 (any age) to %v", o.MaxAgeS, maxAge)
 	case !(o.Diversity >= 0 && o.Diversity <= 1):
 		return invalid("diversity is %v, want 0 (by score alone) to 1", o.Diversity)
 	}

@@ -65,7 +65,7 @@ func (a *asking) hits(ctx context.Context, step, query string, alpha *float64) (
 	}
 	reply, hits, err := a.search(ctx, a.kb, tributary.SearchRequest{
 		Query: query, K: a.k(), Filter: a.req.Filter, Alpha: alpha, AtLeast: a.req.AtLeast, SearchOptions: options,
-	})
+	}, a.demand)
 	if err != nil {
 		return nil, err
 	}

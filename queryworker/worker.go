@@ -33,6 +33,8 @@ type Records interface {
 type Worker struct {
 	Searcher Searcher
 	Records  Records
+	// Freshness tells when documents were verified; nil says that of none.
+	Freshness Freshness
 	// EmbedQuery makes the vector of a query. Nil searches by keywords only.
 	// An empty or zero vector says that the text has nothing to embed, a
 	// *KeywordsOnlyError that there is a reason to do without a vector; the

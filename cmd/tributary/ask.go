@@ -191,6 +191,9 @@ func (a *app) printCitation(c tributary.Citation) {
 	if place := location(c.Location); place != "" {
 		line += "  " + a.out.paint(yellow, place)
 	}
+	if !c.Verified.IsZero() {
+		line += "  " + a.out.paint(dim, "verified "+when(c.Verified))
+	}
 	a.printf("[%d] %s\n", c.N, line)
 }
 

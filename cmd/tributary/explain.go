@@ -16,6 +16,9 @@ func (a *app) printExplain(e *tributary.SearchExplain) {
 	for _, kb := range slices.Sorted(maps.Keys(e.KBs)) {
 		a.printf("%s\n", a.out.paint(dim, fmt.Sprintf("%s: alpha %.2f, %s fusion", cleanLine(kb), e.KBs[kb].Alpha, e.KBs[kb].Fusion)))
 	}
+	for _, old := range e.TooOld {
+		a.printf("%s\n", a.out.paint(dim, fmt.Sprintf("too old (%s): %s", age(old.AgeS), cleanLine(old.URI))))
+	}
 	for _, field := range slices.Sorted(maps.Keys(e.Filtered)) {
 		a.printf("%s\n", a.out.paint(dim, fmt.Sprintf("the filter %s kept out %d", field, e.Filtered[field])))
 	}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/internal/testenv"
@@ -110,5 +112,74 @@ func TestASourceThatShrinksIsHeldUntilSomebodyConfirms(t *testing.T) {
 	s.idle()
 	if n := len(s.contents()); n != 2 {
 		t.Errorf("after the confirmation %d documents are there, want 2", n)
+	}
+}
+
+// Nobody waits for the source here: the search that demands an age does.
+func TestAnAnswerCanDemandAnAge(t *testing.T) {
+	s := newSystem(t)
+	dir := t.TempDir()
+	sky := filepath.Join(dir, "sky.md")
+	write := func(path, text string) { fatal(t, os.WriteFile(path, []byte(text), 0o600)) }
+	write(sky, "The sky over the harbour is vermilion.")
+	_, err := s.AddSource(t.Context(), tributary.SourceAddRequest{Source: tributary.Source{Name: "notes", Kind: tributary.SourceFolder, Location: dir}})
+	fatal(t, err)
+	_, err = s.SyncSource(t.Context(), tributary.SourceSyncRequest{Name: "notes"})
+	fatal(t, err)
+	now := tributary.SearchOptions{MaxAgeS: 0.001}
+	found := func(query string) []string {
+		t.Helper()
+		began := time.Now()
+		reply, err := s.Search(t.Context(), tributary.SearchRequest{Query: query, SearchOptions: now})
+		fatal(t, err)
+		var all []string
+		for _, h := range reply.Hits {
+			if strings.Contains(h.Text, query) {
+				all = append(all, filepath.Base(h.URI))
+			}
+			if h.Verified.Before(began.Add(-time.Millisecond)) {
+				t.Errorf("%s was verified at %v, before the search began at %v", h.URI, h.Verified, began)
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	for i, colour := range []string{"turquoise", "crimson", "amber"} {
+		write(sky, "The sky over the harbour is "+colour+".")
+		write(filepath.Join(dir, fmt.Sprintf("boat%d.md", i)), "A boat that is "+colour+".")
+		if got, want := found(colour), []string{fmt.Sprintf("boat%d.md", i), "sky.md"}; !slices.Equal(got, want) {
+			t.Errorf("%s is found in %v, want %v", colour, got, want)
+		}
+	}
+	fatal(t, os.Remove(sky))
+	if got := found("harbour"); slices.Contains(got, "sky.md") {
+		t.Errorf("a file that is gone is found: %v", got)
+	}
+	var answer tributary.Answer
+	fatal(t, s.Ask(t.Context(), tributary.AskRequest{Question: "Which boat is amber?", SearchOptions: now}, func(e tributary.AskEvent) error {
+		if e.Answer != nil {
+			answer = *e.Answer
+		}
+		return nil
+	}))
+	if len(answer.Citations) == 0 || answer.Citations[0].Verified.IsZero() {
+		t.Errorf("answer %+v", answer)
+	}
+
+	_, err = s.PauseSource(t.Context(), tributary.SourceRequest{Name: "notes"})
+	fatal(t, err)
+	receipt, err := s.Add(t.Context(), tributary.AddRequest{URI: "note:boat", Text: "A boat that was added by hand."})
+	fatal(t, err)
+	request := tributary.SearchRequest{Query: "boat", AtLeast: []tributary.At{{URI: "note:boat", Version: receipt.Version}}}
+	request.MaxAgeS, request.Filter.Sources = 0.001, []string{"notes"}
+	_, err = s.Search(t.Context(), request)
+	if tributary.CodeOf(err) != tributary.CodeNotYet || !strings.Contains(err.Error(), `source "notes" was last verified`) || !strings.Contains(err.Error(), "it is paused") {
+		t.Errorf("a search while the source is paused: %v", err)
+	}
+	request.MaxAgeS, request.Filter.Sources = 3600, nil
+	reply, err := s.Search(t.Context(), request)
+	fatal(t, err)
+	if len(reply.Hits) != 4 || reply.TooOld > 0 || len(reply.StaleSources) > 0 {
+		t.Errorf("within an hour: %+v", reply)
 	}
 }

@@ -33,7 +33,8 @@ import (
 	"github.com/tributary-kb/tributary/queryworker"
 )
 
-// cachedRecords is how many records the query worker keeps in memory.
+// cachedRecords is how many records the query worker keeps in memory, and of
+// how many documents it remembers when they were verified.
 const cachedRecords = 50_000
 
 // A plant is what a process needs to run stages: the connections, and the
@@ -287,6 +288,11 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 		return nil, err
 	}
 	context.AfterFunc(ctx, records.Close)
+	fresh, err := follow.NewFreshness(context.WithoutCancel(ctx), follow.Sources{Store: p.sources, Config: p.cfg.Sources.Config}, cachedRecords, p.nc.IsConnected)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, fresh.Close)
 	generator, err := p.cfg.Query.Generator.New(analysis.Terms, embedder.TermWeight)
 	if err != nil {
 		return nil, err
@@ -306,7 +312,7 @@ func (p *plant) serveAnswers(ctx context.Context) (*api.Service, error) {
 		return nil, err
 	}
 	w := &queryworker.Worker{
-		Searcher: checkedIndex{p}, Records: records, EmbedQuery: p.embedQuery, Alpha: p.model.Alpha(),
+		Searcher: checkedIndex{p}, Records: records, Freshness: fresh, EmbedQuery: p.embedQuery, Alpha: p.model.Alpha(),
 		Conversations: conversations, Cache: cache,
 		TermWeight: embedder.TermWeight, Terms: analysis.Terms, Generator: generator, Answers: p.cfg.Query.Ask,
 		Reranker: reranker, RerankTop: p.cfg.Query.Reranker.Top, Limits: p.cfg.Query.Search, MaxContextTokens: p.cfg.Query.Generator.MaxContextTokens,

@@ -21,6 +21,7 @@ type rankFlags struct {
 	halfLife      time.Duration
 	before, after int
 	context       string
+	maxAge        time.Duration
 	explain       bool
 }
 
@@ -36,6 +37,7 @@ func (r *rankFlags) add(flags *pflag.FlagSet, explain string) {
 	flags.IntVar(&r.before, "before", 0, "take in `N` neighbours before each passage")
 	flags.IntVar(&r.after, "after", 0, "take in `N` neighbours after each passage")
 	flags.StringVar(&r.context, "context", "", "how much of a document each hit is: `passages`, sections or documents")
+	flags.DurationVar(&r.maxAge, "max-age", 0, "only what was verified at its source within this `DURATION`, e.g. 1h; sources that are older are looked at first")
 	flags.BoolVar(&r.explain, "explain", false, explain)
 }
 
@@ -43,7 +45,7 @@ func (r *rankFlags) add(flags *pflag.FlagSet, explain string) {
 func (r *rankFlags) options() tributary.SearchOptions {
 	o := tributary.SearchOptions{
 		KBs: r.kbs, Fusion: tributary.Fusion(r.fusion), MinScore: r.minScore, MinRelevance: r.minRelevance, Unique: r.unique,
-		Diversity: r.diversity, Context: tributary.Context(r.context), Explain: r.explain,
+		Diversity: r.diversity, Context: tributary.Context(r.context), MaxAgeS: r.maxAge.Seconds(), Explain: r.explain,
 	}
 	if r.noRerank {
 		off := false

@@ -33,11 +33,12 @@ changed:>2026-01-01 and meta.team:red narrow the search as the flags do; with a
 dash before them (-source:old) they keep out what fits.
 
 With --json each hit is one object: rank, score, uri, title, text, document,
-version, location. With --explain the last object tells how the hits were
+version, location, and verified: when the source last had it so. With --explain the last object tells how the hits were
 found.`,
 		Example: `  tributary search "how do I rotate credentials"
   tributary search -k 3 --changed-after 36h --language en "release notes"
-  tributary search "credentials source:docs -type:pdf"`,
+  tributary search "credentials source:docs -type:pdf"
+  tributary search --max-age 1h "office hours"`,
 		Args:              usage(cobra.MinimumNArgs(1)),
 		ValidArgsFunction: noFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -131,6 +132,9 @@ func (a *app) printHit(hit tributary.Hit, full bool) {
 	a.printf("    %s\n", a.out.paint(cyan, cleanLine(hit.URI)))
 	if place := location(hit.Location); place != "" {
 		a.printf("    %s\n", a.out.paint(yellow, place))
+	}
+	if !hit.Verified.IsZero() {
+		a.printf("    %s\n", a.out.paint(dim, fmt.Sprintf("version %d, verified %s", hit.Version, when(hit.Verified))))
 	}
 	if hit.Explain != nil {
 		a.printf("    %s\n", a.out.paint(dim, reasons(hit.Explain)))

@@ -188,12 +188,19 @@ func (l *look) publish(ctx context.Context, it *item, loaded source.Loaded) (boo
 	if req.Content == nil {
 		req.Content = []byte{}
 	}
+	if uri != it.Listed.URI {
+		req.Origin = maps.Clone(req.Origin)
+		if req.Origin == nil {
+			req.Origin = map[string]string{}
+		}
+		req.Origin[listedKey] = it.Listed.URI
+	}
 	sum := sumOf(req)
 	changed := sum != it.Sum || uri != it.URI
 	if !changed && !l.again {
 		return false, nil
 	}
-	if it.URI != "" && it.URI != uri && !l.published(it.URI, it.Listed.URI) {
+	if it.URI != "" && it.URI != uri && !l.shared(it.URI, it.Listed.URI) {
 		if err := l.publishDelete(ctx, it.URI, l.lane); err != nil {
 			return false, err
 		}
@@ -208,6 +215,7 @@ func (l *look) publish(ctx context.Context, it *item, loaded source.Loaded) (boo
 		return false, err
 	}
 	l.Metrics.request(l.owner, tributary.OpPut, len(req.Content))
+	l.published(req.Document, version)
 	l.latency.expect(l.owner, req.Document, version, l.since(it, loaded))
 	it.URI, it.Sum, it.Version = uri, sum, version
 	return changed, l.step("published")
@@ -234,9 +242,9 @@ func (l *look) since(it *item, loaded source.Loaded) time.Time {
 	return l.began
 }
 
-// published reports whether another item than that of a listing's URI was
+// shared reports whether another item than that of a listing's URI was
 // published under uri.
-func (l *look) published(uri, except string) bool {
+func (l *look) shared(uri, except string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, it := range l.items {

@@ -125,6 +125,9 @@ func (l *look) list(ctx context.Context) error {
 			it.Next = l.began // those too that no listing names
 		}
 	}
+	if l.state.PerItem && l.asked.Sync > l.state.Sync {
+		l.hasten()
+	}
 	if err := l.loadAll(ctx, l.wanted(items)); err != nil {
 		return err
 	}
@@ -179,6 +182,24 @@ func (l *look) cursor() []byte {
 		}
 	}
 	return l.state.Cursor
+}
+
+// maxHastened bounds how many items one look loads that are not due.
+const maxHastened = 100
+
+// hasten makes items due that are older than the one who asked for the look
+// wants them, the oldest first. One that fails keeps its distance.
+func (l *look) hasten() {
+	var olds []*item
+	for _, it := range l.items {
+		if it.Verified.Before(l.asked.Fresh) && it.Failures == 0 {
+			olds = append(olds, it)
+		}
+	}
+	slices.SortFunc(olds, func(a, b *item) int { return a.Verified.Compare(b.Verified) })
+	for _, it := range olds[:min(len(olds), maxHastened)] {
+		it.Next = l.began
+	}
 }
 
 // wanted returns what of a listing has to be loaded.
@@ -248,6 +269,9 @@ func (l *look) absent(ctx context.Context, items map[string]source.Item) ([]*ite
 				return nil, err
 			}
 		}
+		if err := l.vouch(ctx, it, there); err != nil {
+			return nil, err
+		}
 		if !there && !l.listing.Partial {
 			missing = append(missing, it)
 		}
@@ -267,6 +291,19 @@ func (l *look) absent(ctx context.Context, items map[string]source.Item) ([]*ite
 		}
 	}
 	return gone, nil
+}
+
+// vouch remembers whether listings that need not be complete show an item: of
+// one that dropped off the end of a feed they do not say how it is.
+func (l *look) vouch(ctx context.Context, it *item, there bool) error {
+	unlisted := !there && l.listing.Partial && l.listing.Authoritative
+	if unlisted == it.Unlisted {
+		return nil
+	}
+	if it.Unlisted = unlisted; unlisted && l.state.Listed.After(it.Verified) {
+		it.Verified = l.state.Listed
+	}
+	return l.pen.remember(ctx, l.token(it), it)
 }
 
 // minKnown is how many documents a source must have for its deletions to be
@@ -366,6 +403,7 @@ func (l *look) settle(ctx context.Context, err error) error {
 		}
 	}
 	l.count()
+	s.Sent = slices.Clone(l.sent)
 	if p50, p99 := l.latency.percentiles(l.owner); p99 > 0 {
 		s.P50, s.P99 = p50, p99
 	}
@@ -413,8 +451,12 @@ func (l *look) count() {
 	s := &l.state
 	s.Documents, s.Failing, s.Errors = 0, 0, nil
 	oldest := l.began
-	if !s.PerItem && (!l.listed || s.Failures > 0) {
+	switch {
+	case s.PerItem:
+	case !l.listed || s.Failures > 0 || s.Hold != nil: // what is held is not as the source has it
 		oldest = s.Verified
+	default:
+		s.Listed = l.began
 	}
 	for _, it := range l.items {
 		if it.URI != "" {

@@ -40,6 +40,9 @@ type order struct {
 	Sync    uint64 `json:"sync,omitempty"`
 	Full    uint64 `json:"full,omitempty"`
 	Confirm uint64 `json:"confirm,omitempty"`
+	// Fresh goes with Sync: items with schedules of their own that were verified
+	// before it are loaded though they are not due.
+	Fresh time.Time `json:"fresh,omitzero"`
 
 	rev uint64 // of the bucket
 }
@@ -52,8 +55,9 @@ type state struct {
 	Look     time.Time       `json:"look,omitzero"`
 	Success  time.Time       `json:"success,omitzero"`
 	Verified time.Time       `json:"verified,omitzero"`
-	Next     time.Time       `json:"next,omitzero"` // listing
-	Due      time.Time       `json:"due,omitzero"`  // listing or item, whichever is earlier
+	Listed   time.Time       `json:"listed,omitzero"` // the last complete listing, where that vouches for the items
+	Next     time.Time       `json:"next,omitzero"`   // listing
+	Due      time.Time       `json:"due,omitzero"`    // listing or item, whichever is earlier
 	// PerItem says that a listing does not tell whether an item changed, so
 	// that items have schedules of their own.
 	PerItem  bool     `json:"per_item,omitempty"`
@@ -64,15 +68,18 @@ type state struct {
 	Hold     *hold    `json:"hold,omitempty"`
 	Notes    []string `json:"notes,omitempty"`
 
-	Documents int      `json:"documents"`
-	Failing   int      `json:"failing,omitempty"` // items that were not loaded when last tried
-	Errors    []string `json:"errors,omitempty"`  // of some of them, with their names
-	P50       float64  `json:"p50,omitempty"`     // seconds from change to commit
-	P99       float64  `json:"p99,omitempty"`
+	Documents int            `json:"documents"`
+	Failing   int            `json:"failing,omitempty"` // items that were not loaded when last tried
+	Errors    []string       `json:"errors,omitempty"`  // of some of them, with their names
+	Sent      []tributary.At `json:"sent,omitempty"`    // what was published last
+	P50       float64        `json:"p50,omitempty"`     // seconds from change to commit
+	P99       float64        `json:"p99,omitempty"`
 
 	Sync    uint64 `json:"sync,omitempty"`
 	Full    uint64 `json:"full,omitempty"`
 	Confirm uint64 `json:"confirm,omitempty"`
+
+	rev uint64 // of the bucket
 }
 
 // A hold says why deletions wait for a person.
@@ -94,8 +101,9 @@ type item struct {
 	Verified time.Time `json:"verified,omitzero"` // when the item itself was confirmed
 	Next     time.Time `json:"next,omitzero"`     // when it is loaded by itself; zero: with its listing only
 	Rate     rate      `json:"rate,omitzero"`
-	Missing  time.Time `json:"missing,omitzero"` // since when listings lack it
-	Gone     bool      `json:"gone,omitempty"`   // loading said so; its deletion is due
+	Missing  time.Time `json:"missing,omitzero"`   // since when listings lack it
+	Gone     bool      `json:"gone,omitempty"`     // loading said so; its deletion is due
+	Unlisted bool      `json:"unlisted,omitempty"` // a partial listing lacks it, so that none vouches for it
 	Failures int       `json:"failures,omitempty"`
 	Error    string    `json:"error,omitempty"`
 	Refused  bool      `json:"refused,omitempty"` // it will fail until it changes
@@ -172,6 +180,7 @@ func (s *Store) state(ctx context.Context, kb, name string) (state, error) {
 	if err != nil {
 		return st, fmt.Errorf("state of source %q: %w", name, err)
 	}
+	st.rev = entry.Revision()
 	return st, decode(entry, &st)
 }
 

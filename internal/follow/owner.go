@@ -31,6 +31,19 @@ type owner struct {
 	mu    sync.Mutex
 	state state
 	items map[string]*item // by the URI of the listing
+	sent  []tributary.At   // what was published last, at most maxSent
+}
+
+// maxSent is how many of the versions that were published last are told to who
+// waits for a look: they may be on their way.
+const maxSent = 100
+
+// published notes a version for those who wait for a look.
+func (o *owner) published(document string, version uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sent = append(o.sent, tributary.At{Document: document, Version: version})
+	o.sent = o.sent[max(0, len(o.sent)-maxSent):]
 }
 
 // newOwner takes a source over: fences first, then it reads what is wanted and
@@ -51,6 +64,7 @@ func (r *Runner) newOwner(ctx context.Context, kb, name string) (*owner, error) 
 	if own.state, err = r.Store.state(ctx, kb, name); err != nil {
 		return nil, err
 	}
+	own.sent = own.state.Sent
 	if own.items, err = r.Store.remembered(ctx, kb, name); err != nil {
 		return nil, err
 	}
@@ -211,8 +225,10 @@ func (o *owner) remove(ctx context.Context) error {
 }
 
 func (o *owner) publishDelete(ctx context.Context, uri string, lane tributary.Lane) error {
-	_, err := o.pen.request(ctx, tributary.Request{Head: o.head(uri, lane), Op: tributary.OpDelete})
+	head := o.head(uri, lane)
+	version, err := o.pen.request(ctx, tributary.Request{Head: head, Op: tributary.OpDelete})
 	if err == nil {
+		o.published(head.Document, version)
 		o.Metrics.request(o, tributary.OpDelete, 0)
 	}
 	return err

@@ -75,9 +75,17 @@ func (s Sources) Remove(ctx context.Context, kb, name string, purge bool) (tribu
 // Sync has the source looked at now, and waits until that is done or ctx ends.
 // With full every document is loaded and published again.
 func (s Sources) Sync(ctx context.Context, kb, name string, full bool) (tributary.SourceStatus, error) {
+	return s.sync(ctx, kb, name, full, time.Time{})
+}
+
+// sync is Sync that also has items loaded that were verified before fresh.
+func (s Sources) sync(ctx context.Context, kb, name string, full bool, fresh time.Time) (tributary.SourceStatus, error) {
 	var want uint64
 	st, err := s.change(ctx, kb, name, func(o *order) {
 		o.Sync++
+		if fresh.After(o.Fresh) {
+			o.Fresh = fresh.UTC()
+		}
 		if full {
 			o.Full++
 		}

@@ -165,6 +165,7 @@ func (in *intake) look(ctx context.Context) error {
 	}
 	s.Look, s.Next, s.Interval = now, now.Add(in.Reconcile), in.Reconcile.Seconds()
 	if n == 0 {
+		s.Sent = slices.Clone(in.sent)
 		s.Success, s.Verified = now, now
 		s.Sync, s.Full, s.Confirm = in.order.Sync, in.order.Full, in.order.Confirm
 	}
@@ -281,6 +282,7 @@ func (in *intake) apply(ctx context.Context, c push.Change, id string, since tim
 		return err
 	}
 	in.Metrics.request(in.owner, c.Op, len(c.Content))
+	in.published(tributary.DocumentID(in.kb, c.URI), version)
 	in.latency.expect(in.owner, tributary.DocumentID(in.kb, c.URI), version, since)
 	if err := in.step("published"); err != nil {
 		return err

@@ -67,7 +67,7 @@ type searchTool struct {
 // for.
 const optionsHelp = " Optional: filter (sources, uri_prefix, languages, content_types, changed_after, metadata, any, not); kbs, to search several " +
 	"knowledge bases together; context, passages or sections or documents; expand, neighbours before and after; recency, diversity, unique, " +
-	"min_score, min_relevance, rerank; explain."
+	"min_score, min_relevance, rerank; max_age_seconds, to use only what was verified at its source so lately; explain."
 
 func (t tools) search(ctx context.Context, _ *mcp.CallToolRequest, in searchTool) (*mcp.CallToolResult, any, error) {
 	s, err := t.system(in.KB)
@@ -114,6 +114,9 @@ func placeOf(h tributary.Hit) string {
 	}
 	if h.Location.Page > 0 {
 		place += fmt.Sprintf(", page %d", h.Location.Page)
+	}
+	if !h.Verified.IsZero() {
+		place += ", verified " + h.Verified.UTC().Format(time.RFC3339)
 	}
 	return place
 }
