@@ -164,6 +164,27 @@ func TestPageIsLoadedOnceWhileItStaysTheSame(t *testing.T) {
 	}
 }
 
+// The server never stops sending what unpacks to a thousand times its size.
+func TestAPageThatUnpacksWithoutEndIsRefusedByTheLimitOfBytes(t *testing.T) {
+	s := serve(t, map[string]http.HandlerFunc{"/bomb": func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Type", "text/plain")
+		z := gzip.NewWriter(w)
+		for zeros := make([]byte, 1<<20); r.Context().Err() == nil; {
+			if _, err := z.Write(zeros); err != nil {
+				return
+			}
+		}
+	}})
+	env := environ(s)
+	env.Ingest.MaxBytes = 100_000
+	f := open(t, env, tributary.SourcePage, s.URL+"/bomb", tributary.SourceOptions{})
+	_, err := f.Load(t.Context(), Item{URI: s.URL + "/bomb"}, Known{})
+	if outcome(err) != tributary.Rejected || !strings.Contains(err.Error(), "more bytes than the limit of 100000 (ingest.max_bytes)") {
+		t.Errorf("error %v, want a refusal that names the limit and its setting", err)
+	}
+}
+
 func TestPageOutcomes(t *testing.T) {
 	s := serve(t, map[string]http.HandlerFunc{
 		"/gone": answers(410), "/busy": answers(429, "Retry-After", "7"), "/down": answers(503, "Retry-After", "9"),

@@ -451,6 +451,11 @@ func TestOpenAPIDescribesWhatIsServed(t *testing.T) {
 			t.Errorf("the schema %s has no %s", name, field)
 		}
 	}
+	for _, field := range []string{"max_age_seconds", "verified", "too_old", "stale_sources"} {
+		if !strings.Contains(body, `"`+field+`"`) {
+			t.Errorf("the description lacks %s", field)
+		}
+	}
 	if doc.OpenAPI != "3.1.0" || len(doc.Paths) < 8 {
 		t.Errorf("OpenAPI %s with %d paths", doc.OpenAPI, len(doc.Paths))
 	}
@@ -490,7 +495,7 @@ func TestMCPToolsOverAPipe(t *testing.T) {
 func useOptions(t *testing.T, session *mcp.ClientSession, s *system) {
 	t.Helper()
 	args := map[string]any{"query": "x", "k": 3, "alpha": 0.5, "kbs": []string{"wiki", "notes"}, "context": "documents",
-		"filter": map[string]any{"sources": []string{"docs"}, "not": map[string]any{"languages": []string{"de"}}}, "explain": true}
+		"filter": map[string]any{"sources": []string{"docs"}, "not": map[string]any{"languages": []string{"de"}}}, "explain": true, "max_age_seconds": 60}
 	for _, tool := range []string{"search", "ask"} {
 		reply, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: args})
 		if err != nil || reply.IsError || !strings.Contains(reply.Content[0].(*mcp.TextContent).Text, "Note: by words") {
@@ -502,7 +507,7 @@ func useOptions(t *testing.T, session *mcp.ClientSession, s *system) {
 	alpha := 0.5
 	want := tributary.SearchRequest{K: 3, Alpha: &alpha,
 		Filter:        tributary.Filter{Sources: []string{"docs"}, FilterTerms: tributary.FilterTerms{Not: &tributary.PlainFilter{Languages: []string{"de"}}}},
-		SearchOptions: tributary.SearchOptions{KBs: []string{"wiki", "notes"}, Context: tributary.ContextDocuments, Explain: true}}
+		SearchOptions: tributary.SearchOptions{KBs: []string{"wiki", "notes"}, Context: tributary.ContextDocuments, MaxAgeS: 60, Explain: true}}
 	search, ask := s.searched[len(s.searched)-1], s.asked[len(s.asked)-1]
 	search.Query = ""
 	if diff := cmp.Diff(want, search); diff != "" {
