@@ -37,7 +37,7 @@ func (c Config) Validate() error {
 type SearchConfig struct {
 	MaxK          int           `yaml:"max_k"`           // most hits of one search; 0 means 100
 	MaxQueryBytes int           `yaml:"max_query_bytes"` // longest query, in bytes; 0 means 16384
-	MaxWait       time.Duration `yaml:"max_wait"`        // longest wait for at_least; 0 means 30s
+	MaxWait       time.Duration `yaml:"max_wait"`        // longest wait for at_least, and for looks that max_age_seconds demands; 0 means 30s
 	// MinConfidence is the confidence below which a reply says that it has no
 	// good answer, 0 to 1. Nil means 0.5.
 	MinConfidence *float64 `yaml:"min_confidence"`

@@ -178,6 +178,35 @@ func TestFreshnessIsToldFromMemory(t *testing.T) {
 	}
 }
 
+// A look that somebody waited for is known to whoever asks next.
+func TestWhatChangedUpToARevisionIsNotToldFromMemory(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	f, o := b.freshness(), b.owner()
+	b.look(o)
+	rec := b.committed("test:a")
+	for range 20 {
+		if _, err := f.Sightings(t.Context(), []tributary.Record{rec}); err != nil {
+			t.Fatal(err)
+		}
+		b.look(o)
+		st, err := b.memory.state(t.Context(), "kb", "docs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.reach(t.Context(), st.rev)
+		all, err := f.Sightings(t.Context(), []tributary.Record{rec})
+		if err != nil || !all[0].Verified.Equal(b.clock.Now()) {
+			t.Fatalf("verified at %v (%v), want %v", all[0].Verified, err, b.clock.Now())
+		}
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	f.reach(over, 1<<60)
+	if n := f.cached.Len(); n > 0 {
+		t.Errorf("%d values are in memory after a wait in vain", n)
+	}
+}
+
 func TestASourceThatIsTooOldIsLookedAt(t *testing.T) {
 	for _, perItem := range []bool{false, true} {
 		t.Run(fmt.Sprint("per item ", perItem), func(t *testing.T) {
