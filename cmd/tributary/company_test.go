@@ -149,11 +149,14 @@ func readCompanies(t *testing.T) companies {
 // and the mean reciprocal rank.
 func (c companies) search(t *testing.T, s *system) (missed []string, mrr float64) {
 	t.Helper()
-	for _, q := range c.questions {
-		rep, err := s.Search(t.Context(), tributary.SearchRequest{Query: q.text, K: companyHits})
-		fatal(t, err)
+	replies := make([]tributary.SearchReply, len(c.questions))
+	s.askAll(len(replies), func(i int) (err error) {
+		replies[i], err = s.Search(t.Context(), tributary.SearchRequest{Query: c.questions[i].text, K: companyHits})
+		return err
+	})
+	for n, q := range c.questions {
 		var documents []string
-		for _, h := range rep.Hits {
+		for _, h := range replies[n].Hits {
 			if name := c.name(t, h.URI); !slices.Contains(documents, name) {
 				documents = append(documents, name)
 			}

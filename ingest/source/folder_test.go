@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -297,4 +298,33 @@ func TestFolderLooksAsItLists(t *testing.T) {
 			t.Errorf("%s: found %v as %+v, in the listing at %d", name, found, item, i)
 		}
 	}
+}
+
+// BenchmarkUnchangedFolder lists 10,000 files in 100 directories, which is all
+// that a look costs at a folder in which nothing changed.
+func BenchmarkUnchangedFolder(b *testing.B) {
+	const dirs, files = 100, 100
+	root := b.TempDir()
+	for d := range dirs {
+		dir := filepath.Join(root, strconv.Itoa(d))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			b.Fatal(err)
+		}
+		for n := range files {
+			if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(n)+".md"), []byte("# Note\n"), 0o600); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	f, err := New(tributary.Source{Name: "bench", Kind: tributary.SourceFolder, Location: root}, Env{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		count := 0
+		if _, err := f.List(b.Context(), nil, func(Item) error { count++; return nil }); err != nil || count != dirs*files {
+			b.Fatalf("%d files are listed, %v", count, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*dirs*files), "µs/file")
 }

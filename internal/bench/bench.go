@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/embedder"
 )
 
@@ -19,6 +20,7 @@ const (
 	sectionQuery      = "query"
 	sectionMemory     = "memory"
 	sectionReadd      = "readd"
+	sectionLanes      = "lanes"
 )
 
 // A section is one figure: a heading of the page. Its text is written from
@@ -28,6 +30,9 @@ type section struct {
 	text              func(*results) string
 }
 
+// corpusSections are those that the corpus is loaded for.
+var corpusSections = []string{sectionThroughput, sectionCPU, sectionFreshness, sectionQuery, sectionMemory, sectionReadd}
+
 // sections stand in the order of the page.
 var sections = []section{
 	{sectionThroughput, "chunks a second, against Weaviate's own import rate", "Throughput", throughputText},
@@ -36,6 +41,7 @@ var sections = []section{
 	{sectionQuery, "search through NATS, against the bare Weaviate query", "Queries", queryText},
 	{sectionMemory, "memory of each process", "Memory", memoryText},
 	{sectionReadd, "the whole corpus once more, unchanged", "Adding the same again", readdText},
+	{sectionLanes, "time from an edit to the hit, when idle and during a first load", "An edit during a first load", lanesText},
 }
 
 // results are what was measured; what no chosen section needs stays zero.
@@ -47,6 +53,7 @@ type results struct {
 	query        queryResult
 	idle, loaded memoryResult
 	again        readdResult
+	lanes        lanesResult
 }
 
 // A bench measures one system after the other.
@@ -70,13 +77,20 @@ func measure(ctx context.Context, opts options, progress io.Writer) (_ string, e
 	if err := b.prepare(ctx); err != nil {
 		return "", err
 	}
-	objects, err := b.measureLoaded(ctx)
-	if err != nil {
-		return "", err
+	var objects []tributary.Object
+	if b.wants(corpusSections...) {
+		if objects, err = b.measureLoaded(ctx); err != nil {
+			return "", err
+		}
 	}
 	if b.wants(sectionThroughput, sectionCPU) {
 		if err := b.measureImport(ctx, objects); err != nil {
 			return "", err
+		}
+	}
+	if b.wants(sectionLanes) {
+		if err := b.measureLanes(ctx); err != nil {
+			return "", fmt.Errorf("%s: %w", sectionLanes, err)
 		}
 	}
 	return b.page(), nil

@@ -23,7 +23,7 @@ const usage = `Bench measures Tributary end to end and prints the figures as Mar
   go run ./internal/bench [flags]
 
 Run it from the project's folder, on a machine that does nothing else. It takes
-about five minutes and needs the Weaviate that "tributary up" uses. Sections:
+about ten minutes and needs the Weaviate that "tributary up" uses. Sections:
 
 `
 
@@ -39,6 +39,8 @@ type options struct {
 	docs     int    // documents in the corpus
 	rounds   int    // of the freshness section, for edits and for new documents
 	queries  int    // at most, of the query section
+	edits    int    // of the lanes section, when idle
+	backfill int    // documents that the lanes section loads
 	adders   int    // requests that the client has under way while it loads
 	program  string // binary to measure, "" to build it
 	output   string // file whose block is replaced, "" for standard output
@@ -80,14 +82,16 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	var chosen string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&chosen, "section", "", "comma-separated `NAMES` of the sections (default all); the corpus is loaded for any of them")
+	flags.StringVar(&chosen, "section", "", "comma-separated `NAMES` of the sections (default all); the corpus is loaded for any of them but lanes")
 	flags.IntVar(&opts.docs, "docs", 2000, "`NUMBER` of documents in the corpus")
 	flags.IntVar(&opts.rounds, "rounds", 100, "`NUMBER` of edits, and of new documents, whose way to the first hit is timed")
 	flags.IntVar(&opts.queries, "queries", 300, "largest `NUMBER` of questions")
+	flags.IntVar(&opts.edits, "edits", 60, "`NUMBER` of edits, a second apart, that are timed while nothing else happens")
+	flags.IntVar(&opts.backfill, "backfill", 10_000, "`NUMBER` of documents that are loaded while edits are timed")
 	flags.IntVar(&opts.adders, "adders", 16, "`NUMBER` of add requests under way at once")
 	flags.StringVar(&opts.program, "program", "", "tributary `BINARY` to measure (default: build it)")
 	flags.StringVar(&opts.output, "o", "", "`FILE` in which the block between the bench marks is replaced (default: print it)")
-	flags.DurationVar(&opts.timeout, "timeout", 20*time.Minute, "longest `TIME` that the whole may take")
+	flags.DurationVar(&opts.timeout, "timeout", 30*time.Minute, "longest `TIME` that the whole may take")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, usage)
 		for _, s := range sections {
@@ -103,8 +107,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		return opts, fmt.Errorf("unexpected argument %q; -h prints the usage", flags.Arg(0))
 	}
-	if min(opts.docs, opts.rounds, opts.queries, opts.adders) < 1 {
-		return opts, errors.New("-docs, -rounds, -queries and -adders must be at least 1")
+	if min(opts.docs, opts.rounds, opts.queries, opts.edits, opts.backfill, opts.adders) < 1 {
+		return opts, errors.New("-docs, -rounds, -queries, -edits, -backfill and -adders must be at least 1")
 	}
 	var err error
 	opts.sections, err = chooseSections(chosen)

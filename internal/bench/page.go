@@ -52,15 +52,18 @@ func (b *bench) page() string {
 
 func (b *bench) environmentText() string {
 	e, load := b.results.environment, b.results.load
-	return table([]string{"", ""}, [][]string{
+	rows := [][]string{
 		{"date", e.date},
 		{"machine", e.machine},
 		{"load average at the start", e.load},
 		{"Go, NATS server, Weaviate", strings.Join([]string{runtime.Version(), e.nats, e.server}, ", ")},
-		{"corpus", fmt.Sprintf("%s: %s documents, %s bytes, %s chunks", b.corpus.name,
-			count(load.documents), count(b.corpus.bytes), count(load.chunks))},
 		{"embedder", "`" + b.model.Fingerprint() + "`"},
-	})
+	}
+	if load.documents > 0 {
+		rows = append(rows, []string{"corpus", fmt.Sprintf("%s: %s documents, %s bytes, %s chunks", b.corpus.name,
+			count(load.documents), count(b.corpus.bytes), count(load.chunks))})
+	}
+	return table([]string{"", ""}, rows)
 }
 
 func throughputText(r *results) string {
@@ -134,6 +137,19 @@ func readdText(r *results) string {
 			a.load.spent.tributary.Seconds()*1000/float64(max(a.load.documents, 1)),
 			a.load.spent.weaviate.Seconds()*1000/float64(max(a.load.documents, 1)))},
 	})
+}
+
+func lanesText(r *results) string {
+	both := func(times []time.Duration) string {
+		return millis(percentile(times, 50)) + ", " + millis(percentile(times, 99))
+	}
+	row := func(name string, e editTimes) []string {
+		return []string{name, count(len(e.hit)), both(e.accepted), both(e.committed), both(e.hit), millis(percentile(e.hit, 100))}
+	}
+	return table([]string{"ms from write, p50 and p99", "n", "accepted", "committed", "found", "max"}, [][]string{
+		row("idle", r.lanes.idle),
+		row(fmt.Sprintf("while %s documents are loaded", count(r.lanes.documents)), r.lanes.loading),
+	}) + fmt.Sprintf("\nLoading took %s s, %s documents/s.\n", seconds(r.lanes.took), decimal(perSecond(r.lanes.documents, r.lanes.took)))
 }
 
 // table writes a Markdown table; columns but the first are figures.
