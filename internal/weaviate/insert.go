@@ -138,14 +138,15 @@ func (s *Store) insertBatches(ctx context.Context, act string, batches [][]*mode
 		return len(errs) > 0
 	}
 	for _, batch := range batches {
-		if err := s.acquire(ctx, act); note(err) {
+		release, err := s.acquire(ctx, act, len(batch))
+		if note(err) {
 			if err == nil {
-				s.release()
+				release()
 			}
 			break
 		}
 		wg.Go(func() {
-			defer s.release()
+			defer release()
 			note(s.insertBatch(ctx, act, batch))
 		})
 	}
@@ -156,17 +157,21 @@ func (s *Store) insertBatches(ctx context.Context, act string, batches [][]*mode
 	return errors.Join(errs...)
 }
 
-// acquire waits for leave to send a batch.
-func (s *Store) acquire(ctx context.Context, act string) error {
+// acquire waits for leave to send a batch of n objects.
+func (s *Store) acquire(ctx context.Context, act string, n int) (release func(), err error) {
+	var small chan struct{} // never ready
+	if n <= smallBatch {
+		small = s.small
+	}
 	select {
+	case small <- struct{}{}:
+		return func() { <-small }, nil
 	case s.slots <- struct{}{}:
-		return nil
+		return func() { <-s.slots }, nil
 	case <-ctx.Done():
-		return away(ctx, act, ctx.Err())
+		return nil, away(ctx, act, ctx.Err())
 	}
 }
-
-func (s *Store) release() { <-s.slots }
 
 // maxReported is how many refused objects of a batch an error names.
 const maxReported = 3

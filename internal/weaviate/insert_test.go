@@ -234,6 +234,24 @@ func TestInsertOfSeveralBatchesStoresAllOfThem(t *testing.T) {
 	}
 }
 
+func TestASmallInsertDoesNotWaitForFullOnes(t *testing.T) {
+	s := openStore(t)
+	kb := newKB(t, s)
+	for range batchesInFlight {
+		release, err := s.acquire(t.Context(), "fill", maxBatchObjects)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+	}
+	insert(t, s, kb, newObjects(smallBatch, "d1", 1)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.acquire(ctx, "fill", smallBatch+1); err == nil {
+		t.Error("a larger batch has a place though as many as may be are under way")
+	}
+}
+
 // naiveBatch sends objects as one batch, as large as it may be, under ids that
 // may have been sent before: what Insert does not do.
 func naiveBatch(ctx context.Context, s *Store, kb string, objects []tributary.Object) error {

@@ -24,8 +24,13 @@ const (
 )
 
 // batchesInFlight bounds the insert batches that one Store has under way. Two
-// fill a small server; more only make each of them slower.
-const batchesInFlight = 2
+// fill a small server; more only make each of them slower. One of at most
+// smallBatch objects has a place of its own: a live edit does not wait behind
+// the full batches of a backfill.
+const (
+	batchesInFlight = 2
+	smallBatch      = 32
+)
 
 // idleConnections is how many HTTP connections are kept for the next request.
 const idleConnections = 16
@@ -62,6 +67,7 @@ type Store struct {
 	client    *client.Client
 	transport *http.Transport
 	slots     chan struct{} // one per insert batch under way
+	small     chan struct{} // the place of a small one
 	usable    sync.Map      // knowledge bases whose collection has been seen at work
 }
 
@@ -75,7 +81,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = idleConnections
-	s := &Store{config: config, transport: transport, slots: make(chan struct{}, batchesInFlight)}
+	s := &Store{config: config, transport: transport, slots: make(chan struct{}, batchesInFlight), small: make(chan struct{}, 1)}
 	// The client asks for the server's version when it is made, under no
 	// context of ours, and remembers an empty answer badly: look first.
 	if err := s.Ready(ctx); err != nil {
