@@ -114,7 +114,7 @@ func TestSections(t *testing.T) {
 		args []string
 		want []string // nil for an error
 	}{
-		{nil, []string{"throughput", "cpu", "freshness", "query", "memory", "readd"}},
+		{nil, []string{"throughput", "cpu", "freshness", "query", "memory", "readd", "lanes"}},
 		{[]string{"-section", "readd,cpu"}, []string{"cpu", "readd"}},
 		{[]string{"-section", "speed"}, nil},
 		{[]string{"-docs", "0"}, nil},
