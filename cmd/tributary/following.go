@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/ingest/source"
@@ -15,6 +16,7 @@ import (
 	"github.com/tributary-kb/tributary/internal/follow"
 	"github.com/tributary-kb/tributary/internal/manners"
 	"github.com/tributary-kb/tributary/internal/pipeline"
+	"github.com/tributary-kb/tributary/internal/push"
 )
 
 // followSources follows, until ctx ends, the sources that no other worker
@@ -45,9 +47,30 @@ func (p *plant) followSources(ctx context.Context) error {
 		ID: fmt.Sprintf("%s.%d.%s", host, os.Getpid(), nuid.Next()), Host: host,
 		New:     open,
 		Log:     p.log,
-		Metrics: follow.NewMetrics(p.metrics),
+		Metrics: p.followed,
 	}
-	return r.Run(ctx)
+	running, ctx := errgroup.WithContext(ctx)
+	running.Go(func() error { return r.Run(ctx) })
+	if p.webhooks != nil {
+		p.log.InfoContext(ctx, "webhooks are served", "address", p.webhooks.URL())
+		running.Go(func() error { return p.webhooks.Serve(ctx, gatewayGrace) })
+	}
+	return running.Wait()
+}
+
+// openSources prepares the following of sources, and takes the address of
+// webhooks if there is one.
+func (p *plant) openSources(ctx context.Context) (err error) {
+	p.followed = follow.NewMetrics(p.metrics)
+	c := p.cfg.Sources
+	if c.WebhookListen == "" {
+		return nil
+	}
+	p.webhooks, err = push.Listen(ctx, push.Config{
+		Listen: c.WebhookListen, MaxBytes: c.WebhookMaxBytes, Secrets: source.Secrets, Log: p.log,
+		Hooks: &follow.Hooks{Config: c.Config, Store: p.sources, Blobs: p.store.Blobs, Stage: pipeline.Ingest, Metrics: p.followed},
+	})
+	return err
 }
 
 // listSources lists the sources of all knowledge bases.
@@ -65,8 +88,9 @@ func (p *plant) serveSources(context.Context) (*api.Service, error) {
 	}
 	return api.ServeSources(p.nc, p.service("tributary-source", "follows sources"), api.Sources{
 		Add: func(ctx context.Context, kb string, r tributary.SourceAddRequest) (status, error) {
-			if r.Kind == tributary.SourceWebhook {
-				return status{}, tributary.Errorf(tributary.CodeInvalid, "source %q: kind %s is not followed by this version", r.Name, r.Kind)
+			if r.Kind == tributary.SourceWebhook && p.cfg.Sources.WebhookListen == "" {
+				return status{}, tributary.Errorf(tributary.CodeInvalid,
+					"source %q: webhooks are not served: set sources.webhook_listen (such as 127.0.0.1:8323) where `tributary up` or `tributary worker source` runs", r.Name)
 			}
 			return s.Add(ctx, kb, r.Source)
 		},

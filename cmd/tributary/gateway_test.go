@@ -36,11 +36,18 @@ var httpBlock = regexp.MustCompile("(?s)<!-- (http|reply) ?([0-9]*) -->\n```[a-z
 // Every request of docs/http.md is sent as it stands, and answered as it says.
 func TestDocsHTTPExamples(t *testing.T) {
 	url := serveHTTP(t, newSystem(t, set("kb", "default")))
-	page, err := os.ReadFile(filepath.Join(testenv.ProjectRoot(t), "docs", "http.md"))
+	sendExamples(t, url, "http.md", 8)
+}
+
+// sendExamples sends the requests of a page, of which there are at least so
+// many, and compares the replies that it shows.
+func sendExamples(t *testing.T, url, name string, least int) {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(testenv.ProjectRoot(t), "docs", name))
 	fatal(t, err)
 	blocks := httpBlock.FindAllStringSubmatch(string(page), -1)
-	if len(blocks) < 8 {
-		t.Fatalf("docs/http.md has %d examples that can be run", len(blocks))
+	if len(blocks) < least {
+		t.Fatalf("docs/%s has %d examples that can be run", name, len(blocks))
 	}
 	var reply []byte
 	for _, b := range blocks {
@@ -65,8 +72,10 @@ func sendExample(t *testing.T, url, text, status string) []byte {
 	method, path, _ := strings.Cut(line, " ")
 	req, err := http.NewRequestWithContext(t.Context(), method, url+path, bytes.NewReader([]byte(strings.TrimSuffix(body, "\n"))))
 	fatal(t, err)
-	if name, value, ok := strings.Cut(header, ": "); ok {
-		req.Header.Set(name, value)
+	for line := range strings.Lines(header) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok {
+			req.Header.Set(name, value)
+		}
 	}
 	resp, err := http.DefaultClient.Do(req)
 	fatal(t, err)

@@ -28,6 +28,7 @@ import (
 	"github.com/tributary-kb/tributary/internal/conversation"
 	"github.com/tributary-kb/tributary/internal/follow"
 	"github.com/tributary-kb/tributary/internal/pipeline"
+	"github.com/tributary-kb/tributary/internal/push"
 	"github.com/tributary-kb/tributary/internal/registry"
 	"github.com/tributary-kb/tributary/internal/weaviate"
 	"github.com/tributary-kb/tributary/queryworker"
@@ -47,10 +48,14 @@ type plant struct {
 	nc      *nats.Conn
 	store   *pipeline.Store
 	sources *follow.Store
-	index   *weaviate.Store // nil where no stage needs it
-	model   embedder.Model
-	budget  *budget.Budget // nil where embedding costs nothing but time
-	health  func() error   // of what this process manages itself, may be nil
+	// followed and webhooks are those of the stage source; webhooks is nil
+	// where none are served.
+	followed *follow.Metrics
+	webhooks *push.Listener
+	index    *weaviate.Store // nil where no stage needs it
+	model    embedder.Model
+	budget   *budget.Budget // nil where embedding costs nothing but time
+	health   func() error   // of what this process manages itself, may be nil
 }
 
 // newPlant prepares streams and index for the stages. It waits for an index
@@ -72,6 +77,11 @@ func newPlant(ctx context.Context, cfg *config.Loaded, log *slog.Logger, reg *pr
 	}
 	if err = p.openModel(ctx, js); err != nil {
 		return nil, err
+	}
+	if slices.Contains(stages, pipeline.Source) {
+		if err = p.openSources(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if slices.Contains(stages, pipeline.Index) || slices.Contains(stages, pipeline.Query) {
 		if p.index, err = openIndex(ctx, log, at); err != nil {

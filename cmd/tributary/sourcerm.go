@@ -102,6 +102,9 @@ func (a *app) printSource(s tributary.SourceStatus) error {
 	}
 	rows := [][]string{{"state", state}, {"documents", fmt.Sprint(s.Documents)}, {"age", age(s.AgeS)},
 		{"last success", when(s.LastSuccess)}, {"next look", when(s.NextLook)}}
+	if s.Kind == tributary.SourceWebhook {
+		rows = append(rows, []string{"send to", "/hooks/" + s.KB + "/" + s.Name + " at sources.webhook_listen"})
+	}
 	if s.IntervalS > 0 {
 		rows = append(rows, []string{"interval", age(s.IntervalS)})
 	}

@@ -119,6 +119,12 @@ type Following struct {
 	HostInterval time.Duration `yaml:"host_interval"`
 	// HostConcurrency is how many requests to one host may be under way, 1 to 64.
 	HostConcurrency int `yaml:"host_concurrency"`
+	// WebhookListen is the host:port at which documents are sent to sources of
+	// kind webhook. Port 0 takes a free one, and without a host only this machine
+	// is served; "" serves none.
+	WebhookListen string `yaml:"webhook_listen"`
+	// WebhookMaxBytes bounds the body of a request there.
+	WebhookMaxBytes int64 `yaml:"webhook_max_bytes"`
 }
 
 // Gateway says where the system is served over HTTP.
@@ -165,7 +171,7 @@ func base() Config {
 			Attempts:    8,
 			AckWait:     15 * time.Second,
 		},
-		Sources: Following{HostInterval: 250 * time.Millisecond, HostConcurrency: 2},
+		Sources: Following{HostInterval: 250 * time.Millisecond, HostConcurrency: 2, WebhookMaxBytes: 8 << 20},
 		Log:     Log{Level: "info", Format: "auto"},
 		Metrics: Metrics{Listen: "127.0.0.1:0"},
 	}

@@ -130,6 +130,8 @@ const minMemoryBytes = 128 << 20
 func (v *validator) sources(s Following) {
 	v.errs = append(v.errs, s.Config.Validate())
 	v.check("sources.host_interval", duration(s.HostInterval), s.HostInterval >= time.Millisecond && s.HostInterval <= time.Hour, "1ms to 1h")
+	v.listen("sources.webhook_listen", s.WebhookListen, true)
+	v.check("sources.webhook_max_bytes", strconv.FormatInt(s.WebhookMaxBytes, 10), s.WebhookMaxBytes >= 1<<10 && s.WebhookMaxBytes <= 1<<30, "1KiB to 1GiB")
 	v.check("sources.host_concurrency", strconv.Itoa(s.HostConcurrency), s.HostConcurrency >= 1 && s.HostConcurrency <= 64, "1 to 64")
 }
 

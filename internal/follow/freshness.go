@@ -278,6 +278,8 @@ func (f *Freshness) refresh(ctx context.Context, st tributary.SourceStatus, sinc
 		reason = "it is paused"
 	case st.State == tributary.SourceRemoving:
 		reason = "it is being removed"
+	case st.Kind == tributary.SourceWebhook:
+		reason = "its documents are sent to it, there is nothing to look at"
 	case st.Owner == "":
 		reason = "no worker follows it"
 	default:

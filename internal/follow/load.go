@@ -214,7 +214,7 @@ func (l *look) publish(ctx context.Context, it *item, loaded source.Loaded) (boo
 	if err != nil {
 		return false, err
 	}
-	l.Metrics.request(l.owner, tributary.OpPut, len(req.Content))
+	l.Metrics.request(l.kb, l.name, tributary.OpPut, len(req.Content))
 	l.published(req.Document, version)
 	l.latency.expect(l.owner, req.Document, version, l.since(it, loaded))
 	it.URI, it.Sum, it.Version = uri, sum, version

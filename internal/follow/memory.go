@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,13 +20,18 @@ const (
 	OrdersBucket = "tributary-sources" // what operators want: <kb>.<name>
 	ItemsBucket  = "tributary-items"   // what owners remember: <kb>.<name>.<document>
 	LeasesBucket = "tributary-leases"  // who owns what now: <kb>.<name>
+	HooksBucket  = "tributary-hooks"   // which requests to webhooks came lately: <kb>.<name>.<hash of the id>
 )
 
 // Last tokens of the keys of ItemsBucket that are no items.
 const (
 	stateToken = "state"
 	fenceToken = "fence"
+	// refusedToken is what was last refused of a webhook.
+	refusedToken = "refused"
 )
+
+var notItems = []string{stateToken, fenceToken, refusedToken}
 
 // An order is what an operator wants of a source. Only Sources writes it, and
 // the owner deletes it once a removal is done.
@@ -119,6 +125,7 @@ type Store struct {
 	orders jetstream.KeyValue
 	items  jetstream.KeyValue
 	leases jetstream.KeyValue
+	hooks  jetstream.KeyValue
 }
 
 // OpenStore opens the buckets, creating them with this many replicas (at least
@@ -134,6 +141,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, replicas int) (*Stor
 		// In memory: after a restart of the server the leases are gone, and a
 		// source is taken over with a new fence.
 		{&s.leases, jetstream.KeyValueConfig{Bucket: LeasesBucket, Description: "which worker follows which source", Storage: jetstream.MemoryStorage}},
+		{&s.hooks, jetstream.KeyValueConfig{Bucket: HooksBucket, Description: "requests to webhooks that need not be taken again"}},
 	} {
 		b.cfg.History, b.cfg.Replicas, b.cfg.LimitMarkerTTL = 1, s.copies, markerTTL
 		kv, err := js.CreateOrUpdateKeyValue(ctx, b.cfg)
@@ -188,7 +196,7 @@ func (s *Store) state(ctx context.Context, kb, name string) (state, error) {
 func (s *Store) remembered(ctx context.Context, kb, name string) (map[string]*item, error) {
 	items := map[string]*item{}
 	err := each(ctx, s.items, sourceKey(kb, name)+".*", func(entry jetstream.KeyValueEntry) error {
-		if token := lastToken(entry.Key()); token == stateToken || token == fenceToken {
+		if slices.Contains(notItems, lastToken(entry.Key())) {
 			return nil
 		}
 		it := &item{}

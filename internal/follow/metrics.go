@@ -36,9 +36,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-func (m *Metrics) request(o *owner, op tributary.Op, bytes int) {
-	m.requests.WithLabelValues(o.kb, o.name, string(op)).Inc()
-	m.bytes.WithLabelValues(o.kb, o.name).Add(float64(bytes))
+func (m *Metrics) request(kb, source string, op tributary.Op, bytes int) {
+	m.requests.WithLabelValues(kb, source, string(op)).Inc()
+	m.bytes.WithLabelValues(kb, source).Add(float64(bytes))
 }
 
 func (m *Metrics) look(l *look, err error) {
@@ -117,7 +117,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 			send(successDesc, float64(v.state.Success.UnixMilli())/1000)
 		}
 		send(documentsDesc, float64(v.state.Documents))
-		send(nextDesc, v.state.Due.Sub(now).Seconds())
+		if !v.state.Due.IsZero() { // a webhook is not looked at
+			send(nextDesc, v.state.Due.Sub(now).Seconds())
+		}
 		send(heldDesc, float64(held))
 		send(failuresDesc, float64(v.state.Failures))
 	}

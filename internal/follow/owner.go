@@ -215,8 +215,10 @@ func (o *owner) remove(ctx context.Context) error {
 		}
 		delete(o.items, uri)
 	}
-	if err := o.pen.forget(ctx, stateToken); err != nil {
-		return err
+	for _, token := range []string{stateToken, refusedToken} {
+		if err := o.pen.forget(ctx, token); err != nil {
+			return err
+		}
 	}
 	if err := o.Store.orders.Delete(ctx, sourceKey(o.kb, o.name), jetstream.LastRevision(o.order.rev)); err != nil {
 		return fmt.Errorf("forget source %q: %w", o.name, err)
@@ -228,8 +230,8 @@ func (o *owner) publishDelete(ctx context.Context, uri string, lane tributary.La
 	head := o.head(uri, lane)
 	version, err := o.pen.request(ctx, tributary.Request{Head: head, Op: tributary.OpDelete})
 	if err == nil {
+		o.Metrics.request(o.kb, o.name, tributary.OpDelete, 0)
 		o.published(head.Document, version)
-		o.Metrics.request(o, tributary.OpDelete, 0)
 	}
 	return err
 }

@@ -185,6 +185,8 @@ func (r *Runner) own(ctx context.Context, kb string, o order, box <-chan order) 
 	switch own.order.Kind {
 	case tributary.SourceSubject:
 		return own.consume(held, box)
+	case tributary.SourceWebhook:
+		return own.keepTally(held, box)
 	default:
 		return own.follow(held, box)
 	}

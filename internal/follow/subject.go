@@ -277,11 +277,11 @@ func (in *intake) apply(ctx context.Context, c push.Change, id string, since tim
 			return err
 		}
 	}
-	version, err := in.pen.requestAs(ctx, pushedID(in.kb, in.name, id), pushedRequest(in.kb, in.order.Source, c))
+	version, err := in.pen.requestAs(ctx, in.order.request(id), pushedRequest(in.kb, in.order.Source, c))
 	if err != nil {
 		return err
 	}
-	in.Metrics.request(in.owner, c.Op, len(c.Content))
+	in.Metrics.request(in.kb, in.name, c.Op, len(c.Content))
 	in.published(tributary.DocumentID(in.kb, c.URI), version)
 	in.latency.expect(in.owner, tributary.DocumentID(in.kb, c.URI), version, since)
 	if err := in.step("published"); err != nil {
@@ -306,8 +306,11 @@ func (in *intake) apply(ctx context.Context, c push.Change, id string, since tim
 	return in.step("remembered")
 }
 
-// pushedID is that of a request, from that of a message of the source.
-func pushedID(kb, name, id string) string { return "push:" + kb + ":" + name + ":" + id }
+// request is the id of a request, made of that of a message. A source that was
+// removed and added again takes everything anew.
+func (o order) request(id string) string {
+	return fmt.Sprintf("push:%s:%d:%s", o.Name, o.Added.UnixNano(), id)
+}
 
 func limitOf(s tributary.Source, cfg Config) int {
 	if s.Options.MaxDocuments > 0 {

@@ -1,6 +1,6 @@
 // Package push reads what programs push: a NATS message or an HTTP request
-// comes in, the changes of documents that it asks for come out. It publishes
-// nothing itself.
+// comes in, the changes of documents that it asks for come out. It also listens
+// to HTTP, for those who can prove who they are. It publishes nothing itself.
 package push
 
 import (
