@@ -15,9 +15,13 @@ func readAtMost(r io.Reader, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(content)) > limit {
-		return nil, tributary.Rejectf("more bytes than the limit of %d (ingest.max_bytes)", limit)
+		return nil, tooManyBytes(limit)
 	}
 	return content, nil
+}
+
+func tooManyBytes(limit int64) error {
+	return tributary.Rejectf("more bytes than the limit of %d (ingest.max_bytes)", limit)
 }
 
 // loaded is what loading content comes to: nothing new if it is the content

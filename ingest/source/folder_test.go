@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -253,7 +252,7 @@ func TestFolderReadsNothingOutside(t *testing.T) {
 	} {
 		fatal(t, os.Symlink(target, filepath.Join(root, name)))
 	}
-	fatal(t, syscall.Mkfifo(filepath.Join(root, "pipe.md"), 0o600))
+	pipe(t, filepath.Join(root, "pipe.md"))
 	f := inFolder(t, root, tributary.SourceOptions{})
 	items, _ := list(t, f, nil)
 	base := ingest.FileURI(root) + "/"

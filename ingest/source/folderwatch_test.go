@@ -27,8 +27,15 @@ type watched struct {
 // watch watches root, and waits until it hears.
 func watch(t *testing.T, root string) *watched {
 	t.Helper()
-	f := inFolder(t, root, tributary.SourceOptions{})
-	w := &watched{root: root, base: ingest.FileURI(root) + "/", told: make(chan []string, 100), failed: make(chan error, 1)}
+	w := watchFollower(t, inFolder(t, root, tributary.SourceOptions{}))
+	w.root, w.base = root, ingest.FileURI(root)+"/"
+	return w
+}
+
+// watchFollower watches f, and waits until it hears.
+func watchFollower(t *testing.T, f Follower) *watched {
+	t.Helper()
+	w := &watched{told: make(chan []string, 100), failed: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -38,6 +45,17 @@ func watch(t *testing.T, root string) *watched {
 	t.Cleanup(func() { cancel(); <-done })
 	w.anything(t)
 	return w
+}
+
+// end waits for the end of the watch, and returns its error.
+func (w *watched) end(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-w.failed:
+		return err
+	case <-t.Context().Done():
+		return nil
+	}
 }
 
 // next returns the next report, by names below the root.

@@ -1,25 +1,20 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/tributary-kb/tributary"
-	"github.com/tributary-kb/tributary/ingest"
 )
 
 // repository follows the files of a branch. A document's URI is
@@ -27,63 +22,68 @@ import (
 // new document and a deletion. A branch is a source, and so the branch is no
 // part of the URI.
 type repository struct {
-	dir      string // of the repository
+	origin   origin
+	location string // for errors and URIs
 	base     string // of the URIs, ends in a slash
-	branch   string // "" means the one that HEAD names
 	scope    scope
 	max      int
 	maxBytes int64
+	// maxEntries is maxEntries, except in tests.
+	maxEntries int
 
 	mu sync.Mutex // one reader at a time: the library's storage is not made for more
 }
 
+// An origin is where a repository is.
+type origin interface {
+	// newest returns the repository and the commit at the branch's head. The
+	// repository may be nil if that is still the last one.
+	newest(ctx context.Context, last plumbing.Hash) (*git.Repository, plumbing.Hash, error)
+	// listed returns the repository and a commit that is no older than the one
+	// that newest returned last.
+	listed(ctx context.Context) (*git.Repository, plumbing.Hash, error)
+	// renew throws away what cannot be read, and returns false if there is no
+	// other way to get it.
+	renew() bool
+}
+
 func newRepository(s tributary.Source, env Env) (Follower, error) {
-	dir := s.Location
-	if u, err := url.Parse(s.Location); err == nil && u.Scheme == "file" {
-		dir = filepath.FromSlash(u.Path)
-	}
-	if !filepath.IsAbs(dir) {
-		return nil, tributary.Rejectf("location %q is not an absolute path: only repositories of this machine are followed, clone it and follow the clone", location(s.Location))
-	}
 	within, err := newScope(s.Options)
 	if err != nil {
 		return nil, tributary.Reject(err)
 	}
 	env.Ingest.SetDefaults()
-	dir = filepath.Clean(dir)
-	return &repository{
-		dir: dir, base: "git:" + strings.TrimSuffix((&url.URL{Path: filepath.ToSlash(dir)}).EscapedPath(), "/") + "/",
-		branch: s.Options.Branch, scope: within, max: s.Options.MaxDocuments, maxBytes: env.Ingest.MaxBytes,
-	}, nil
+	r := &repository{scope: within, max: s.Options.MaxDocuments, maxBytes: env.Ingest.MaxBytes, maxEntries: maxEntries}
+	dir, ok := localDir(s.Location)
+	if !ok {
+		return nil, tributary.Rejectf("location %q is not an absolute path: only repositories of this machine are followed, clone it and follow the clone", redacted(s.Location))
+	}
+	local := checkout{dir: dir, branch: s.Options.Branch}
+	r.origin = local
+	r.at((&url.URL{Path: filepath.ToSlash(dir)}).EscapedPath())
+	return &localRepository{r, local}, nil
 }
 
-// location is what an error may say of a location: no password.
-func location(s string) string {
-	if u, err := url.Parse(s); err == nil {
+// at sets where the repository is.
+func (r *repository) at(location string) {
+	r.location = strings.TrimSuffix(location, "/")
+	r.base = "git:" + r.location + "/"
+}
+
+// redacted is what an error may say of a location: no password.
+func redacted(location string) string {
+	if u, err := url.Parse(location); err == nil {
 		return u.Redacted()
 	}
-	return s[strings.LastIndexByte(s, '@')+1:]
+	return location[strings.LastIndexByte(location, '@')+1:]
 }
 
-// head opens the repository and returns the commit that the branch names.
-func (r *repository) head() (*object.Commit, error) {
-	repo, err := git.PlainOpenWithOptions(r.dir, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
-	if err != nil {
-		return nil, fmt.Errorf("open repository %q: %w", r.dir, err)
+// branchRef is the name of a reference; "" means the one that HEAD names.
+func branchRef(branch string) plumbing.ReferenceName {
+	if branch == "" {
+		return plumbing.HEAD
 	}
-	name := plumbing.HEAD
-	if r.branch != "" {
-		name = plumbing.NewBranchReferenceName(r.branch)
-	}
-	ref, err := repo.Reference(name, true)
-	if err != nil {
-		return nil, fmt.Errorf("repository %q: branch %q: %w", r.dir, name.Short(), err)
-	}
-	commit, err := repo.CommitObject(ref.Hash())
-	if err != nil {
-		return nil, fmt.Errorf("repository %q: commit %s: %w", r.dir, ref.Hash(), err)
-	}
-	return commit, nil
+	return plumbing.NewBranchReferenceName(branch)
 }
 
 // gitCursor is what a listing remembers: with the same commit nothing changed.
@@ -108,146 +108,104 @@ func (r *repository) List(ctx context.Context, cursor json.RawMessage, yield fun
 }
 
 func (r *repository) list(ctx context.Context, cursor json.RawMessage) ([]Item, Listing, error) {
-	commit, err := r.head()
-	if err != nil {
-		return nil, Listing{}, err
-	}
 	var last gitCursor
 	_ = json.Unmarshal(cursor, &last) // what cannot be read is no reason not to look
-	now, err := json.Marshal(gitCursor{Commit: commit.Hash.String()})
+	repo, head, err := r.origin.newest(ctx, plumbing.NewHash(last.Commit))
+	if err != nil {
+		return nil, Listing{}, fmt.Errorf("repository %q: %w", r.location, err)
+	}
+	if last.Commit == head.String() {
+		return nil, Listing{Cursor: cursor, Authoritative: true, Unchanged: true}, nil
+	}
+	var w *treeWalk
+	err = r.read(ctx, repo, head, func(at snapshot) error {
+		w = &treeWalk{repository: r, snapshot: at}
+		return w.root(ctx)
+	})
 	if err != nil {
 		return nil, Listing{}, err
 	}
-	listing := Listing{Cursor: now, Authoritative: true}
-	if last.Commit == commit.Hash.String() {
-		listing.Unchanged = true
-		return nil, listing, nil
-	}
-	tree, err := commit.Tree()
+	now, err := json.Marshal(gitCursor{Commit: w.commit.Hash.String()})
 	if err != nil {
-		return nil, Listing{}, fmt.Errorf("repository %q: tree of %s: %w", r.dir, commit.Hash, err)
+		return nil, Listing{}, err
 	}
-	w := treeWalk{repository: r, modified: commit.Committer.When}
-	if err := w.dir(ctx, tree, "", nil); err != nil && !errors.Is(err, errEnough) {
-		return nil, Listing{}, fmt.Errorf("repository %q: tree of %s: %w", r.dir, commit.Hash, err)
-	}
-	listing.Notes = w.said.all()
-	return w.items, listing, nil
+	return w.items, Listing{Cursor: now, Authoritative: true, Notes: w.said.all()}, nil
 }
 
-// treeWalk gathers the items of a tree.
-type treeWalk struct {
-	*repository
-	modified time.Time
-	items    []Item
-	said     notes
-}
-
-// dir walks one directory. What .gitignore leaves out is not in the tree, or
-// is there on purpose; .tributaryignore counts.
-func (w *treeWalk) dir(ctx context.Context, tree *object.Tree, dir string, rules *ingest.Rules) error {
-	if err := ctx.Err(); err != nil {
+// read calls fn with what the repository holds at a commit. If that cannot be
+// read, and the repository can be got anew, it does so and calls fn again.
+func (r *repository) read(ctx context.Context, repo *git.Repository, hash plumbing.Hash, fn func(snapshot) error) error {
+	attempt := func() error {
+		at, err := newSnapshot(repo.Storer, hash)
+		if err == nil {
+			err = fn(at)
+		}
+		if err != nil {
+			return fmt.Errorf("repository %q: at %s: %w", r.location, hash, err)
+		}
+		return nil
+	}
+	err := attempt()
+	if outcome, _ := tributary.OutcomeOf(err); err == nil || outcome == tributary.Rejected || ctx.Err() != nil || !r.origin.renew() {
 		return err
 	}
-	if file, err := tree.File(".tributaryignore"); err == nil {
-		text, err := file.Contents()
-		if err != nil {
-			return err
-		}
-		rules = rules.With(dir, text)
+	if repo, hash, err = r.origin.listed(ctx); err != nil {
+		return fmt.Errorf("repository %q: %w", r.location, err)
 	}
-	for _, e := range tree.Entries {
-		name := path.Join(dir, e.Name)
-		isDir := e.Mode == filemode.Dir
-		if strings.HasPrefix(e.Name, ".") || rules.Ignores(name, isDir) {
-			continue
-		}
-		if !isDir {
-			if err := w.file(e, name); err != nil {
-				return err
-			}
-			continue
-		}
-		below, err := tree.Tree(e.Name)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if err := w.dir(ctx, below, name, rules); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// file takes in one entry that is no directory.
-func (w *treeWalk) file(e object.TreeEntry, name string) error {
-	uri := w.base + (&url.URL{Path: name}).EscapedPath()
-	switch {
-	case !w.scope.holds(name):
-		return nil
-	case e.Mode == filemode.Submodule:
-		w.said.add("left out: %s is a submodule, follow its repository", name)
-		return nil
-	case !slices.Contains([]filemode.FileMode{filemode.Regular, filemode.Executable, filemode.Deprecated}, e.Mode):
-		return nil // a link: what it leads to is in the tree, or outside of it and not meant
-	case len(uri) > tributary.MaxURIBytes:
-		w.said.add("left out: %.60s...: %d bytes are too long for a name, the limit is %d", name, len(uri), tributary.MaxURIBytes)
-		return nil
-	case w.max > 0 && len(w.items) == w.max:
-		w.said.tooMany(w.max)
-		return errEnough
-	}
-	w.items = append(w.items, Item{URI: uri, Tag: e.Hash.String(), Modified: w.modified})
-	return nil
+	return attempt()
 }
 
 // lfsPointer begins a file whose content is kept elsewhere (git-lfs, docs/spec.md).
 const lfsPointer = "version https://git-lfs.github.com/spec/"
 
 // Load reads a file as it is at the branch's head.
-func (r *repository) Load(_ context.Context, item Item, known Known) (Loaded, error) {
+func (r *repository) Load(ctx context.Context, item Item, known Known) (Loaded, error) {
 	name, err := r.name(item.URI)
 	if err != nil {
 		return Loaded{}, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	commit, err := r.head()
+	repo, head, err := r.origin.listed(ctx)
 	if err != nil {
-		return Loaded{}, err
+		return Loaded{}, fmt.Errorf("repository %q: %w", r.location, err)
 	}
-	file, err := commit.File(name)
-	if errors.Is(err, object.ErrFileNotFound) {
-		return Loaded{Verdict: Gone}, nil
-	}
+	var result Loaded
+	err = r.read(ctx, repo, head, func(at snapshot) (err error) {
+		result, err = r.load(at, name, known)
+		return err
+	})
 	if err != nil {
-		return Loaded{}, fmt.Errorf("read %q at %s: %w", item.URI, commit.Hash, err)
-	}
-	if known.Hash != "" && known.Tag == file.Hash.String() {
-		return Loaded{Verdict: Unchanged, Known: known}, nil
-	}
-	content, err := r.content(file)
-	if err != nil {
-		return Loaded{}, fmt.Errorf("read %q at %s: %w", item.URI, commit.Hash, err)
-	}
-	result := loaded(content, file.Hash.String(), known, commit.Committer.When)
-	result.Origin = map[string]string{
-		"commit": commit.Hash.String(), "commit_time": commit.Committer.When.UTC().Format(time.RFC3339), "path": name,
+		return Loaded{}, fmt.Errorf("read %q: %w", name, err)
 	}
 	return result, nil
 }
 
-func (r *repository) content(file *object.File) ([]byte, error) {
-	reader, err := file.Reader()
+func (r *repository) load(at snapshot, name string, known Known) (Loaded, error) {
+	entry, err := at.find(name)
 	if err != nil {
-		return nil, err
+		return Loaded{}, err
 	}
-	defer func() { _ = reader.Close() }()
-	content, err := readAtMost(reader, r.maxBytes)
-	if err == nil && strings.HasPrefix(string(content[:min(len(content), 200)]), lfsPointer) {
-		return nil, tributary.Rejectf("it is a pointer of Git LFS, whose content is not in the repository")
+	if entry == nil || !isFile(entry.Mode) {
+		return Loaded{Verdict: Gone}, nil
 	}
-	return content, err
+	tag := entry.Hash.String()
+	if known.Hash != "" && known.Tag == tag {
+		return Loaded{Verdict: Unchanged, Known: known}, nil
+	}
+	content, err := at.content(entry.Hash, r.maxBytes)
+	if err != nil {
+		return Loaded{}, err
+	}
+	if bytes.HasPrefix(content, []byte(lfsPointer)) {
+		return Loaded{Verdict: Hidden, Known: Known{Tag: tag}, Notes: []string{
+			"left out: " + name + " is a pointer of Git LFS, its content is not in the repository",
+		}}, nil
+	}
+	when := at.commit.Committer.When
+	result := loaded(content, tag, known, when)
+	result.Origin = map[string]string{"commit": at.commit.Hash.String(), "commit_time": when.UTC().Format(time.RFC3339), "path": name}
+	return result, nil
 }
 
 // name is the path in the repository that uri names.
@@ -255,7 +213,9 @@ func (r *repository) name(uri string) (string, error) {
 	escaped, ok := strings.CutPrefix(uri, r.base)
 	name, err := url.PathUnescape(escaped)
 	if !ok || err != nil {
-		return "", tributary.Rejectf("%q is not in the repository %q", uri, r.dir)
+		return "", tributary.Rejectf("%q is not in the repository %q", uri, r.location)
 	}
 	return name, nil
 }
+
+func (r *repository) uri(name string) string { return r.base + (&url.URL{Path: name}).EscapedPath() }

@@ -35,6 +35,7 @@ func (l *look) load(ctx context.Context, t target) error {
 	}
 	next.Listed = t.listed
 	next.Listed.Content = nil
+	l.note(loaded.Notes)
 	changed := false
 	switch {
 	case err != nil:
@@ -59,7 +60,6 @@ func (l *look) load(ctx context.Context, t target) error {
 			return nil
 		}
 	}
-	l.note(loaded.Notes)
 	next.Known = loaded.Known
 	next.Known.Tag = t.listed.Tag
 	next.Failures, next.Error, next.Refused, next.Gone, next.Missing = 0, "", false, false, time.Time{}

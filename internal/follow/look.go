@@ -435,7 +435,11 @@ func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Durati
 	}
 	interval = cmp.Or(l.asked.Options.Every(), max(interval, min(l.listing.Fresh, ceiling)))
 	s.Next, s.Interval = now.Add(interval), interval.Seconds()
-	s.Loaded, s.Spec, s.Notes = true, specOf(l.asked.Source), l.listing.Notes
+	s.Loaded, s.Spec = true, specOf(l.asked.Source)
+	if l.listing.Unchanged { // what was said of the listing before still holds
+		l.note(s.Notes)
+	}
+	s.Notes = l.listing.Notes
 	s.Full, s.Confirm = l.asked.Full, l.asked.Confirm
 	if !l.stay {
 		s.Cursor = l.listing.Cursor

@@ -260,6 +260,36 @@ func TestAChangeThatIsHeardOfIsLookedAtAlone(t *testing.T) {
 	}
 }
 
+func TestThatAnythingChangedIsNotLostAmongOtherReports(t *testing.T) {
+	b := newBed(t, newScript("test:a", "test:b"))
+	o := b.owner()
+	b.look(o)
+	b.script.docs["test:a"], b.script.docs["test:b"] = "second", "second"
+	b.script.changed <- []string{"test:b"}
+	b.script.changed <- nil
+	if err := o.next(t.Context(), nil, b.script.changed); err != nil {
+		t.Fatal(err)
+	}
+	b.wantIndex()
+}
+
+func TestWhatAListingSaysHoldsWhileItIsUnchanged(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	b.script.listing.Notes = []string{"left out"}
+	o := b.owner()
+	b.look(o)
+	b.script.listing.Notes, b.script.listing.Unchanged = nil, true
+	b.look(o)
+	if got := b.status().Notes; !slices.Equal(got, []string{"left out"}) {
+		t.Errorf("notes %q", got)
+	}
+	b.script.listing.Unchanged = false
+	b.look(o)
+	if got := b.status().Notes; len(got) != 0 {
+		t.Errorf("notes %q", got)
+	}
+}
+
 func TestAPanicOfTheFollowerCostsOneLook(t *testing.T) {
 	b := newBed(t, newScript("test:a"))
 	o := b.owner()

@@ -146,21 +146,24 @@ func (o *owner) next(ctx context.Context, orders <-chan order, changed <-chan []
 		o.order = next
 		return nil
 	case uris := <-changed:
-		return o.hear(ctx, append(uris, waiting(changed)...), len(uris) == 0)
+		uris, anything := waiting(changed, uris)
+		return o.hear(ctx, uris, anything)
 	case <-timer:
 		return o.look(ctx)
 	}
 }
 
-// waiting takes what a channel holds already.
-func waiting(changed <-chan []string) []string {
-	var all []string
+// waiting adds to a report those that wait already. One without URIs says that
+// anything may have changed.
+func waiting(changed <-chan []string, first []string) (uris []string, anything bool) {
+	anything = len(first) == 0
 	for {
 		select {
-		case uris := <-changed:
-			all = append(all, uris...)
+		case more := <-changed:
+			anything = anything || len(more) == 0
+			first = append(first, more...)
 		default:
-			return all
+			return first, anything
 		}
 	}
 }
