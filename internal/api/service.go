@@ -141,7 +141,7 @@ func plain[Req, Rep any](s *Service, verb string, handle func(ctx context.Contex
 		if most := s.nc.MaxPayload(); int64(len(data)) > most {
 			return tributary.Errorf(tributary.CodeTooLarge, "the reply has %d bytes, a message of this NATS server at most %d (max_payload): ask for less", len(data), most)
 		}
-		return m.Respond(data)
+		return s.respond(m, data, nil)
 	})
 }
 
@@ -154,7 +154,7 @@ func streamed[Req, Rep any](s *Service, verb string, handle func(ctx context.Con
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		out := &replyStream{m: m}
+		out := &replyStream{s: s, m: m}
 		go out.keepAlive(ctx)
 		err = handle(ctx, kb, req, func(rep Rep) error {
 			if err := ctx.Err(); err != nil {
@@ -175,6 +175,7 @@ func streamed[Req, Rep any](s *Service, verb string, handle func(ctx context.Con
 
 // A replyStream numbers the messages of a streamed reply.
 type replyStream struct {
+	s    *Service
 	m    micro.Request
 	mu   sync.Mutex
 	seq  uint64
@@ -186,9 +187,9 @@ func (o *replyStream) send(frame string, data []byte) error {
 	defer o.mu.Unlock()
 	o.seq++
 	o.last = time.Now()
-	return o.m.Respond(data, micro.WithHeaders(micro.Headers{
+	return o.s.respond(o.m, data, nats.Header{
 		HeaderFrame: {frame}, HeaderSeq: {strconv.FormatUint(o.seq, 10)},
-	}))
+	})
 }
 
 // keepAlive sends an idle frame whenever nothing was sent for a while.
@@ -302,10 +303,17 @@ func (s *Service) fail(m micro.Request, err error) {
 	if code == tributary.CodeInternal {
 		s.log.Error("request", "subject", m.Subject(), "error", err)
 	}
-	text := err.Error()
-	if err := m.Error(string(code), text, nil, micro.WithHeaders(micro.Headers{HeaderFrame: {frameEnd}})); err != nil {
+	head := nats.Header{micro.ErrorCodeHeader: {string(code)}, micro.ErrorHeader: {err.Error()}, HeaderFrame: {frameEnd}}
+	if err := s.respond(m, nil, head); err != nil {
 		s.log.Warn("reply", "subject", m.Subject(), "error", err)
 	}
+}
+
+// respond sends one message of a reply. The framework's own Respond and Error
+// keep their error in the request, where the framework reads it as soon as the
+// handler has returned; a request's work goes on after that.
+func (s *Service) respond(m micro.Request, data []byte, head nats.Header) error {
+	return s.nc.PublishMsg(&nats.Msg{Subject: m.Reply(), Header: head, Data: data})
 }
 
 func timeoutOf(m micro.Request) (time.Duration, error) {
