@@ -76,7 +76,7 @@ func (o *owner) look(ctx context.Context) error {
 func (o *owner) hear(ctx context.Context, uris []string, anything bool) error {
 	l := o.newLook()
 	looker, ok := o.follower.(source.Looker)
-	if !ok || anything || !o.state.Loaded {
+	if !ok || anything || !o.state.Loaded || o.state.Hold != nil {
 		return l.settle(ctx, l.list(ctx))
 	}
 	slices.Sort(uris)
@@ -310,14 +310,32 @@ func (l *look) vouch(ctx context.Context, it *item, there bool) error {
 // held: of fewer, half is no flood.
 const minKnown = 5
 
+// peakWindow is how long a source is measured by the most documents it had: a
+// tree that is removed file by file shrinks as suddenly as one that is missing.
+const peakWindow = time.Hour
+
+// notePeak remembers how many documents the source had at most lately. Items
+// with schedules of their own are gone through once in the longest interval.
+func (l *look) notePeak() {
+	s, window := &l.state, peakWindow
+	if s.PerItem {
+		_, ceiling := l.asked.Options.Interval(l.MinInterval, l.MaxInterval)
+		window = max(window, ceiling)
+	}
+	if n := len(l.items); n >= s.Peak || l.began.Sub(s.PeakAt) > window {
+		s.Peak, s.PeakAt = n, l.began
+	}
+}
+
 // shrunk reports whether a source without these would be suspiciously small.
 func (l *look) shrunk(missing []*item) bool {
 	share := 0.5
 	if h := l.asked.Options.HoldBelow; h != nil {
 		share = *h
 	}
-	known := len(l.items)
-	return known >= minKnown && float64(known-len(missing)) < share*float64(known)
+	// What this look brought counts too: a move deletes as many as it brings.
+	known := max(l.state.Peak, len(l.items))
+	return known >= minKnown && len(missing) > 0 && float64(len(l.items)-len(missing)) < share*float64(known)
 }
 
 // drop deletes what is absent and what loading found gone, or holds it.
@@ -328,24 +346,48 @@ func (l *look) drop(ctx context.Context, absent []*item) error {
 			doomed = append(doomed, it)
 		}
 	}
-	held := l.state.Hold
-	if l.shrunk(doomed) && (!l.confirm || held == nil || len(doomed) > held.Held) {
-		l.state.Hold = &hold{Held: len(doomed), Reason: fmt.Sprintf(
-			"%d of %d documents are gone from the source at once: confirm that, or wait until they are back", len(doomed), len(l.items))}
-		if held == nil {
-			l.log.WarnContext(ctx, "deletions are held", "reason", l.state.Hold.Reason)
-		}
-		for _, it := range l.items {
-			if it.Gone && l.state.PerItem { // it may come back
-				it.Next = l.began.Add(l.MaxInterval)
-			}
-		}
+	if l.holds(doomed) {
+		l.hold(ctx, len(doomed))
 		return nil
 	}
 	if len(doomed) > 0 || l.listed {
 		l.state.Hold = nil
 	}
-	return l.delete(ctx, doomed)
+	if err := l.delete(ctx, doomed); err != nil {
+		return err
+	}
+	if l.confirm {
+		l.state.Peak = 0
+	}
+	l.notePeak()
+	return nil
+}
+
+// holds reports whether deletions must wait for a person. What is held already
+// is settled by a listing only: a look at a few documents does not see the rest.
+func (l *look) holds(doomed []*item) bool {
+	held := l.state.Hold
+	if held != nil && !l.listed {
+		return true
+	}
+	return l.shrunk(doomed) && (!l.confirm || held == nil || len(doomed) > held.Held)
+}
+
+func (l *look) hold(ctx context.Context, doomed int) {
+	held := l.state.Hold
+	if held != nil && !l.listed {
+		doomed = max(doomed, held.Held)
+	}
+	l.state.Hold = &hold{Held: doomed, Reason: fmt.Sprintf(
+		"%d documents are gone from the source, which lately had %d: confirm that, or wait until they are back", doomed, max(l.state.Peak, len(l.items)))}
+	if held == nil {
+		l.log.WarnContext(ctx, "deletions are held", "reason", l.state.Hold.Reason)
+	}
+	for _, it := range l.items {
+		if it.Gone && l.state.PerItem { // it may come back
+			it.Next = l.began.Add(l.MaxInterval)
+		}
+	}
 }
 
 func (l *look) delete(ctx context.Context, doomed []*item) error {

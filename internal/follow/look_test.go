@@ -290,6 +290,55 @@ func TestWhatAListingSaysHoldsWhileItIsUnchanged(t *testing.T) {
 	}
 }
 
+func TestASourceThatIsEmptiedPieceByPieceIsHeldAtTheSameShare(t *testing.T) {
+	b := newBed(t, newScript(uris(8)...))
+	o := b.owner()
+	b.look(o)
+	gone := func(uri string) {
+		delete(b.script.docs, uri)
+		if err := o.hear(t.Context(), []string{uri}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, uri := range uris(4) {
+		gone(uri)
+	}
+	b.wantIndex()
+	for _, uri := range uris(6)[4:] {
+		gone(uri)
+	}
+	if st := b.status(); st.State != tributary.SourceHeld || st.Held != 2 || len(b.index()) != 4 {
+		t.Errorf("state %s, %d held, %d documents; want it held with 2 and 4 left", st.State, st.Held, len(b.index()))
+	}
+	if _, err := b.sources.Confirm(t.Context(), "kb", "docs"); err != nil {
+		t.Fatal(err)
+	}
+	b.look(o)
+	b.wantIndex()
+	gone("test:06")
+	if st := b.status(); st.State == tributary.SourceHeld {
+		t.Errorf("after the confirmation one of two is held: %q", st.Reason)
+	}
+	b.wantIndex()
+}
+
+func TestPagesThatVanishOneAfterTheOtherAreHeldAtTheSameShare(t *testing.T) {
+	b := newBed(t, newScript(append(uris(8), "test:start")...))
+	b.script.listing = source.Listing{Partial: true}
+	b.script.untaged = true
+	b.script.links = map[string][]string{"test:start": uris(8)}
+	o := b.owner()
+	b.look(o)
+	for _, uri := range uris(8) {
+		delete(b.script.docs, uri)
+		o.items[uri].Next = b.clock.Now()
+		b.look(o)
+	}
+	if st := b.status(); st.State != tributary.SourceHeld || len(b.index()) != 5 {
+		t.Errorf("state %s, %d documents; want it held with 5 of 9 left", st.State, len(b.index()))
+	}
+}
+
 func TestAPanicOfTheFollowerCostsOneLook(t *testing.T) {
 	b := newBed(t, newScript("test:a"))
 	o := b.owner()

@@ -73,6 +73,9 @@ type state struct {
 	Error    string   `json:"error,omitempty"`
 	Hold     *hold    `json:"hold,omitempty"`
 	Notes    []string `json:"notes,omitempty"`
+	// Peak is how many documents there were at most since PeakAt.
+	Peak   int       `json:"peak,omitempty"`
+	PeakAt time.Time `json:"peak_at,omitzero"`
 
 	Documents int            `json:"documents"`
 	Failing   int            `json:"failing,omitempty"` // items that were not loaded when last tried
