@@ -221,10 +221,7 @@ func (f *following) persist(do func(context.Context) error) {
 			case <-ctx.Done():
 			}
 		}()
-		err := do(ctx)
-		if err != nil {
-		}
-		return err
+		return do(ctx)
 	})
 }
 

@@ -156,7 +156,7 @@ func (f *Freshness) remembered(rec tributary.Record) (tributary.Sighting, bool) 
 func (f *Freshness) sightingOf(rec tributary.Record, get func(key string) (sighting, error)) (tributary.Sighting, error) {
 	m := rec.Manifest
 	if m == nil || m.Source == "" || tributary.CheckKB(m.Source) != nil {
-		return tributary.Sighting{}, nil
+		return tributary.Sighting{}, nil //nolint:nilerr // what is no name of a source is none
 	}
 	prefix := sourceKey(rec.KB, m.Source) + "."
 	whole, err := get(prefix + stateToken)

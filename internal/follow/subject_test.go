@@ -207,7 +207,7 @@ func (b *bed) requestsStored(owners int) int {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return int(s.CachedInfo().State.LastSeq) - owners //nolint:gosec // a few
+	return int(s.CachedInfo().State.LastSeq) - owners
 }
 
 // An owner that is killed after it has published and before it has said so to

@@ -177,7 +177,7 @@ func (t *tap) waiting(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return info.NumPending + uint64(info.NumAckPending), nil //nolint:gosec // a count
+	return info.NumPending + uint64(info.NumAckPending), nil
 }
 
 // run sends each message to out until stop is called, and then what ended it,

@@ -78,7 +78,7 @@ func serve(t *testing.T, f *fakeHooks) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.Serve(ctx, time.Second) }()
 	t.Cleanup(func() {

@@ -122,7 +122,8 @@ func cutOff(w *reply, _ *http.Request, page *Page) {
 
 func loop(w *reply, r *http.Request, _ *Page) {
 	n, _ := strconv.Atoi(r.URL.Query().Get(loops))
-	http.Redirect(w, r, r.URL.Path+"?"+loops+"="+strconv.Itoa(n+1), http.StatusFound)
+	w.Header().Set("Location", "?"+loops+"="+strconv.Itoa(n+1))
+	w.WriteHeader(http.StatusFound)
 }
 
 // length announces so many times the true length, sends everything and closes
@@ -133,7 +134,7 @@ func length(times float64) func(*reply, *http.Request, *Page) {
 		if err != nil {
 			panic(err) // HTTP/1 can always be hijacked
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		announced := int(float64(len(page.Content)) * times)
 		fmt.Fprintf(buf, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
 			w.Header().Get("Content-Type"), announced)

@@ -165,7 +165,7 @@ func (b *bpe) characters(j *joining, word []byte) {
 				j.add(b.bytes[c])
 			}
 			ok = true
-		case b.unknownID >= 0 && !(b.fuse && unknown):
+		case b.unknownID >= 0 && (!b.fuse || !unknown):
 			j.add(b.unknownID)
 		}
 		unknown = !ok

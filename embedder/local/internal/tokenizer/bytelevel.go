@@ -8,7 +8,7 @@ var byteRunes = func() (runes [256]rune) {
 	next := rune(256)
 	for b := range runes {
 		r := rune(b)
-		if !(r > ' ' && r < 0x7f || r > 0xa0 && r != 0xad) {
+		if r <= ' ' || r >= 0x7f && r <= 0xa0 || r == 0xad {
 			r = next
 			next++
 		}
