@@ -1,21 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/embedder"
 	"github.com/tributary-kb/tributary/internal/eval"
 	"github.com/tributary-kb/tributary/internal/testenv"
 )
@@ -154,6 +159,13 @@ func TestRankingReachesLucene(t *testing.T) {
 				d := eval.Difference(keywords, hybrid)
 				t.Logf("keywords %.4f, by rank %.4f; default - keywords %+.4f [%+.4f, %+.4f]",
 					eval.Mean(keywords), eval.Mean(byRank), d.Mean, d.Low, d.High)
+				vectors := 1.0
+				t.Logf("vectors alone %.4f, plain BM25 %.4f", eval.Mean(s.ndcg(set.Queries, &vectors, tributary.SearchOptions{})),
+					eval.Mean(plainBM25(t, set)))
+				m := newSystem(t, generatedModel)
+				m.fill(set.Documents, c.contentType)
+				t.Logf("with the generated encoder: vectors alone %.4f, default %.4f", eval.Mean(m.ndcg(set.Queries, &vectors, tributary.SearchOptions{})),
+					eval.Mean(m.ndcg(set.Queries, nil, tributary.SearchOptions{})))
 			}
 			if got := eval.Mean(hybrid); got < c.lucene {
 				t.Errorf("nDCG@10 %.4f, want at least %.3f", got, c.lucene)
@@ -199,6 +211,75 @@ func (s *system) ndcg(queries []eval.Query, alpha *float64, options tributary.Se
 		return err
 	})
 	return out
+}
+
+// generatedModel is a system with an encoder of random weights, whose numbers
+// are held against onnxruntime: it stands for a model in this process, not for
+// what a trained one finds.
+func generatedModel(s *system) {
+	s.cfg.Embedder.Provider = embedder.ProviderEncoder
+	s.cfg.Embedder.ModelDir = filepath.Join(testenv.ProjectRoot(s.t), "embedder", "local", "testdata", "encoder")
+}
+
+// plainBM25 returns nDCG@10 of Weaviate alone: whole documents, its own words
+// and BM25 (k1 1.2, b 0.75), without stemming.
+func plainBM25(t *testing.T, set eval.Dataset) []float64 {
+	t.Helper()
+	type object = map[string]any
+	class := "Plain" + strings.NewReplacer("_", "", "-", "").Replace(testenv.KB(t))
+	askWeaviate(t, http.MethodPost, "schema", object{"class": class, "vectorizer": "none", "properties": []object{
+		{"name": "text", "dataType": []string{"text"}, "tokenization": "word"},
+		{"name": "document", "dataType": []string{"text"}, "tokenization": "field"},
+	}}, nil)
+	defer askWeaviate(t, http.MethodDelete, "schema/"+class, nil, nil)
+	for some := range slices.Chunk(set.Documents, 500) {
+		var batch []object
+		for _, d := range some {
+			batch = append(batch, object{"class": class, "properties": object{"document": d.ID, "text": d.Title + "\n" + d.Text}})
+		}
+		askWeaviate(t, http.MethodPost, "batch/objects", object{"objects": batch}, nil)
+	}
+	out := make([]float64, len(set.Queries))
+	for i, q := range set.Queries {
+		text := strings.Join(strings.FieldsFunc(q.Text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }), " ")
+		var reply struct {
+			Data struct {
+				Get map[string][]struct{ Document string }
+			}
+		}
+		askWeaviate(t, http.MethodPost, "graphql", object{"query": fmt.Sprintf(
+			"{Get{%s(limit:10,bm25:{query:%q,properties:[\"text\"]}){document}}}", class, text)}, &reply)
+		var ranked []string
+		for _, h := range reply.Data.Get[class] {
+			ranked = append(ranked, h.Document)
+		}
+		if len(ranked) == 0 {
+			t.Logf("nothing found for %q", q.Text)
+		}
+		out[i] = eval.NDCG(ranked, q.Relevant, 10)
+	}
+	return out
+}
+
+// askWeaviate sends a request to the test's Weaviate itself.
+func askWeaviate(t *testing.T, method, path string, body, reply any) {
+	t.Helper()
+	data, err := json.Marshal(body)
+	fatal(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+testenv.Weaviate(t).HTTP+"/v1/"+path, bytes.NewReader(data))
+	fatal(t, err)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	fatal(t, err)
+	defer func() { fatal(t, resp.Body.Close()) }()
+	data, err = io.ReadAll(resp.Body)
+	fatal(t, err)
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s: %s", method, path, resp.Status, data)
+	}
+	if reply != nil {
+		fatal(t, json.Unmarshal(data, reply))
+	}
 }
 
 // askAll calls ask for each of n questions, several at once: this process and
