@@ -33,8 +33,8 @@ changed:>2026-01-01 and meta.team:red narrow the search as the flags do; with a
 dash before them (-source:old) they keep out what fits.
 
 With --json each hit is one object: rank, score, uri, title, text, document,
-version, location, and verified: when the source last had it so. With --explain the last object tells how the hits were
-found.`,
+version, location, and verified: when the source last had it so. With --explain
+the last object tells how the hits were found.`,
 		Example: `  tributary search "how do I rotate credentials"
   tributary search -k 3 --changed-after 36h --language en "release notes"
   tributary search "credentials source:docs -type:pdf"
