@@ -71,6 +71,9 @@ type SourceOptions struct {
 	Depth  int      `json:"depth,omitempty"`  // site: links from the start page; 0 means 8
 	Hosts  []string `json:"hosts,omitempty"`  // site, sitemap, feed: further hosts in scope; without, only the location's
 	Branch string   `json:"branch,omitempty"` // git; "" means the one that HEAD names
+	// KnownHosts is the file on the worker's machine that has the keys of hosts,
+	// as ssh's known_hosts; git over ssh needs one.
+	KnownHosts string `json:"known_hosts,omitempty"`
 	// Host names the machine whose workers may follow the source, as that
 	// machine calls itself; "" means any. A folder is there on one machine only.
 	Host string `json:"host,omitempty"`

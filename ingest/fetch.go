@@ -76,6 +76,7 @@ type Fetcher struct {
 	cfg      FetchConfig
 	maxBytes int64
 	client   *http.Client
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	allowed  map[string]bool // hosts, and host:port, in lower case
 }
 
@@ -92,10 +93,11 @@ func newFetcher(cfg Config, resolver *net.Resolver) (*Fetcher, error) {
 	for _, host := range cfg.Fetch.AllowHosts {
 		f.allowed[strings.ToLower(host)] = true
 	}
+	f.dial = f.dialer(networks, resolver)
 	f.client = &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil,
-			DialContext:            f.dialer(networks, resolver),
+			DialContext:            f.dial,
 			ForceAttemptHTTP2:      true,
 			MaxIdleConnsPerHost:    2,
 			IdleConnTimeout:        time.Minute,

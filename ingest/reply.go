@@ -83,6 +83,14 @@ func (f *Fetcher) checkStatus(resp *http.Response) error {
 	return nil
 }
 
+// CheckReply says what the status of a reply comes to, for clients of other
+// protocols, and how long its host wants to be left alone by everybody. The
+// error of one that is no success wraps a *StatusError, and is marked as that
+// of Fetch.
+func (f *Fetcher) CheckReply(resp *http.Response) (backoff time.Duration, _ error) {
+	return f.backoff(resp), f.checkStatus(resp)
+}
+
 // retryAfter reads a Retry-After header: seconds or a date. It returns 0
 // where there is none, and never more than the configured cap.
 func (f *Fetcher) retryAfter(header string) time.Duration {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -20,6 +22,54 @@ import (
 // passes the guard.
 func (f *Fetcher) Transport() http.RoundTripper { return &guarded{f} }
 
+// DialContext connects to addr, as host:port, for protocols other than http,
+// under the same guard. Each read and each write may take ingest.fetch.timeout.
+func (f *Fetcher) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := f.dial(ctx, network, addr)
+	if refused := refusal(err); refused != nil {
+		return nil, tributary.Rejectf("%s: %w", addr, refused)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &watchedConn{conn, f.cfg.Timeout}, nil
+}
+
+// watchedConn ends when the other side falls silent.
+type watchedConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+// Read implements io.Reader.
+func (c *watchedConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	return n, c.explain(err)
+}
+
+// Write implements io.Writer.
+func (c *watchedConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	return n, c.explain(err)
+}
+
+func (c *watchedConn) explain(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return silent(c.limit)
+	}
+	return err
+}
+
+func silent(limit time.Duration) error {
+	return fmt.Errorf("no answer within the limit of %v (ingest.fetch.timeout)", limit)
+}
+
 type guarded struct{ fetcher *Fetcher }
 
 // RoundTrip implements http.RoundTripper.
@@ -27,7 +77,7 @@ func (g *guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	cfg := g.fetcher.cfg
 	ctx, cancel := context.WithCancelCause(req.Context())
 	quiet := time.AfterFunc(cfg.Timeout, func() {
-		cancel(fmt.Errorf("no answer within the limit of %v (ingest.fetch.timeout)", cfg.Timeout))
+		cancel(silent(cfg.Timeout))
 	})
 	body := &watchedBody{ctx: ctx, cancel: cancel, quiet: quiet, limit: cfg.Timeout}
 	req = req.Clone(ctx)

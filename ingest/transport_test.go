@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -39,6 +40,33 @@ func TestTransportGuardsOtherProtocols(t *testing.T) {
 	}
 	if _, err := through(t, allowed, s.URL+"/inside"); err == nil || !strings.Contains(err.Error(), "private") {
 		t.Errorf("a redirect to another private address: %v", err)
+	}
+}
+
+func TestConnectionsOfOtherProtocolsAreGuarded(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	dial := func(cfg FetchConfig) (net.Conn, error) {
+		f, err := NewFetcher(Config{Fetch: cfg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.DialContext(t.Context(), "tcp", l.Addr().String())
+	}
+	_, err = dial(FetchConfig{})
+	if outcome, _ := tributary.OutcomeOf(err); outcome != tributary.Rejected || !strings.Contains(err.Error(), "ingest.fetch.allow_hosts") {
+		t.Errorf("error %v, want a refusal that names the setting", err)
+	}
+	conn, err := dial(FetchConfig{AllowHosts: []string{l.Addr().String()}, Timeout: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "1ms (ingest.fetch.timeout)") {
+		t.Errorf("error %v, want one that names the limit", err)
 	}
 }
 

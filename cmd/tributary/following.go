@@ -37,15 +37,18 @@ func (p *plant) followSources(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("name of this machine: %w", err)
 	}
+	dir := func(kb, name string) string { return filepath.Join(p.cfg.Data, "sources", kb, name) }
 	open := func(kb string, s tributary.Source) (source.Follower, error) {
 		return source.New(s, source.Env{
-			Ingest: p.cfg.Ingest, Gate: gate, Web: web, Log: p.log, Dir: filepath.Join(p.cfg.Data, "sources", kb, s.Name),
+			Ingest: p.cfg.Ingest, Gate: gate, Web: web, Log: p.log, Dir: dir(kb, s.Name),
+			RepositoryMaxBytes: p.cfg.Sources.RepositoryMaxBytes, RepositoryTimeout: p.cfg.Sources.RepositoryTimeout,
 		})
 	}
 	r := &follow.Runner{
 		Config: p.cfg.Sources.Config, Store: p.sources, NC: p.nc, Blobs: p.store.Blobs, Stage: pipeline.Ingest,
 		ID: fmt.Sprintf("%s.%d.%s", host, os.Getpid(), nuid.Next()), Host: host,
 		New:     open,
+		Forget:  func(kb, name string) error { return os.RemoveAll(dir(kb, name)) },
 		Log:     p.log,
 		Metrics: p.followed,
 	}

@@ -89,6 +89,7 @@ func (f *sourceOptions) flags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.Depth, "depth", 0, "site: links from the start page, `NUMBER` (default 8)")
 	flags.StringArrayVar(&o.Hosts, "host", nil, "site, sitemap, feed: a further `HOST` in scope; may be repeated")
 	flags.StringVar(&o.Branch, "branch", "", "git: `NAME` of the branch (default: that of HEAD)")
+	flags.StringVar(&o.KnownHosts, "known-hosts", "", "git over ssh: `FILE` on the worker's machine with the key of the host")
 	flags.StringVar(&o.Endpoint, "endpoint", "", "s3: `URL` of the store (default: AWS)")
 	flags.StringVar(&o.Region, "region", "", "s3: `NAME` of the region")
 	flags.StringVar(&o.Notifications, "notifications", "", "s3: NATS `SUBJECT` on which the store tells of changes")

@@ -21,6 +21,10 @@ type Env struct {
 	// Dir is where a follower keeps copies that it can make again, such as the
 	// clone of a repository. It belongs to this source alone. "" allows none.
 	Dir string
+	// RepositoryMaxBytes bounds the clone in Dir, and each file in it; 0 means
+	// 512 MiB. RepositoryTimeout is how long fetching may take; 0 means 10 minutes.
+	RepositoryMaxBytes int64
+	RepositoryTimeout  time.Duration
 }
 
 // A Gate spaces out the requests that all workers of the system send to one

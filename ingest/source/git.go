@@ -56,7 +56,13 @@ func newRepository(s tributary.Source, env Env) (Follower, error) {
 	r := &repository{scope: within, max: s.Options.MaxDocuments, maxBytes: env.Ingest.MaxBytes, maxEntries: maxEntries}
 	dir, ok := localDir(s.Location)
 	if !ok {
-		return nil, tributary.Rejectf("location %q is not an absolute path: only repositories of this machine are followed, clone it and follow the clone", redacted(s.Location))
+		far, location, err := newRemote(s, env)
+		if err != nil {
+			return nil, err
+		}
+		r.origin = far
+		r.at(location)
+		return r, nil
 	}
 	local := checkout{dir: dir, branch: s.Options.Branch}
 	r.origin = local

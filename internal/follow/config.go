@@ -26,6 +26,11 @@ type Config struct {
 	// SubjectMaxBytes bounds what may wait for a source of kind subject, in a
 	// stream that is made for it; at least 1 MiB.
 	SubjectMaxBytes int64 `yaml:"subject_max_bytes"`
+	// RepositoryMaxBytes bounds what is kept of a repository on another machine,
+	// and each file in it; at least 1 MiB.
+	RepositoryMaxBytes int64 `yaml:"repository_max_bytes"`
+	// RepositoryTimeout is how long fetching from a repository may take, at least 1 s.
+	RepositoryTimeout time.Duration `yaml:"repository_timeout"`
 }
 
 // SetDefaults sets what is zero.
@@ -37,6 +42,8 @@ func (c *Config) SetDefaults() {
 	setDefault(&c.Concurrency, 4)
 	setDefault(&c.LeaseTTL, 6*time.Second)
 	setDefault(&c.SubjectMaxBytes, 256<<20)
+	setDefault(&c.RepositoryMaxBytes, 512<<20)
+	setDefault(&c.RepositoryTimeout, 10*time.Minute)
 }
 
 func setDefault[T comparable](v *T, def T) {
@@ -63,6 +70,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sources.lease is %v, want at least 1s", c.LeaseTTL)
 	case c.SubjectMaxBytes < 1<<20:
 		return fmt.Errorf("sources.subject_max_bytes is %d, want at least 1 MiB", c.SubjectMaxBytes)
+	case c.RepositoryMaxBytes < 1<<20:
+		return fmt.Errorf("sources.repository_max_bytes is %d, want at least 1 MiB", c.RepositoryMaxBytes)
+	case c.RepositoryTimeout < time.Second:
+		return fmt.Errorf("sources.repository_timeout is %v, want at least 1s", c.RepositoryTimeout)
 	}
 	return nil
 }

@@ -226,6 +226,11 @@ func (o *owner) remove(ctx context.Context) error {
 	if err := o.Store.orders.Delete(ctx, sourceKey(o.kb, o.name), jetstream.LastRevision(o.order.rev)); err != nil {
 		return fmt.Errorf("forget source %q: %w", o.name, err)
 	}
+	if o.Forget != nil {
+		if err := o.Forget(o.kb, o.name); err != nil {
+			o.log.WarnContext(ctx, "throw away what a removed source left on this machine", "error", err)
+		}
+	}
 	return errRemoved
 }
 

@@ -27,7 +27,10 @@ type Runner struct {
 	Host  string // the name of this machine, as SourceOptions.Host
 	// New makes the follower of a source. A kind that it refuses fails until
 	// its description changes.
-	New     func(kb string, s tributary.Source) (source.Follower, error)
+	New func(kb string, s tributary.Source) (source.Follower, error)
+	// Forget throws away what followers of a source left on this machine; nil
+	// where they leave nothing.
+	Forget  func(kb, name string) error
 	Log     *slog.Logger
 	Metrics *Metrics
 	Clock   Clock // nil means the system's
