@@ -3,16 +3,20 @@ package source
 import (
 	"encoding/json"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/mmcdole/gofeed"
 	"github.com/mmcdole/gofeed/atom"
 	feedjson "github.com/mmcdole/gofeed/json"
 	"github.com/mmcdole/gofeed/rss"
+	"github.com/tributary-kb/tributary"
 )
 
 // feedDisagreements, none at present, are the samples of gofeed whose expected parse is not what
@@ -137,4 +141,59 @@ func FuzzFeed(f *testing.F) {
 			}
 		}
 	})
+}
+
+const rssFeed = `<?xml version="1.0"?><rss version="2.0" xmlns:sy="http://purl.org/rss/1.0/modules/syndication/"><channel><title>News</title><language>en-us</language><ttl>90</ttl>
+<item><title>First &amp; best</title><link>/one?utm_medium=rss</link><guid>1</guid><description>&lt;p&gt;Hello&lt;/p&gt;</description><pubDate>Tue, 03 Mar 2026 10:00:00 GMT</pubDate></item>
+<item><title>No link</title><guid isPermaLink="false">two</guid><description>Second</description></item>
+<item><title>Elsewhere</title><link>https://elsewhere.example/3</link><description>Third</description></item>
+<item><title>Nothing</title></item></channel></rss>`
+
+func TestFeedEntriesAreDocuments(t *testing.T) {
+	s := serve(t, map[string]http.HandlerFunc{"/feed": text("application/rss+xml", rssFeed)})
+	f := open(t, environ(s), tributary.SourceFeed, s.URL+"/feed", tributary.SourceOptions{})
+	items, listing := glance(t, f, nil)
+	if got, want := uris(s.URL, items), []string{"/one", "/feed#two", "https://elsewhere.example/3"}; !slices.Equal(got, want) {
+		t.Fatalf("items %q, want %q", got, want)
+	}
+	if !listing.Partial || !listing.Authoritative || listing.Fresh != 90*time.Minute || len(listing.Notes) != 1 {
+		t.Errorf("listing %+v, want partial, authoritative, fresh for its ttl, and a note", listing)
+	}
+	loaded, err := f.Load(t.Context(), items[0], Known{})
+	if err != nil || !strings.Contains(string(loaded.Content), "<title>First &amp; best</title>") || !strings.Contains(string(loaded.Content), "<p>Hello</p>") {
+		t.Errorf("loaded %s, %v, want the entry as a page", loaded.Content, err)
+	}
+	if a := loaded.Attributes; a.Title != "First & best" || a.Language != "en" || a.Metadata["published"] == "" || loaded.Modified.Year() != 2026 {
+		t.Errorf("attributes %+v", a)
+	}
+	if again, err := f.Load(t.Context(), items[0], loaded.Known); err != nil || again.Verdict != Unchanged {
+		t.Errorf("loaded again %+v, %v, want unchanged", again, err)
+	}
+	if more, next := glance(t, f, listing.Cursor); len(more) > 0 || !next.Unchanged || next.Fresh != 90*time.Minute {
+		t.Errorf("an unchanged feed gives %v and %+v", more, next)
+	}
+	s.set("/feed", text("application/rss+xml", strings.Replace(rssFeed, "Hello", "Hello again", 1)))
+	edited, _ := glance(t, f, listing.Cursor)
+	if len(edited) != 3 || edited[0].Tag == items[0].Tag || edited[1].Tag != items[1].Tag {
+		t.Errorf("after an edit of the first entry %+v", edited)
+	}
+	if got := s.requests(); !slices.Equal(got, []string{"/feed", "/feed", "/feed"}) {
+		t.Errorf("asked for %q, want the feed alone", got)
+	}
+}
+
+func TestFeedLeadsToPages(t *testing.T) {
+	s := serve(t, map[string]http.HandlerFunc{"/feed": text("application/rss+xml", rssFeed), "/one": text("text/html", "<p>The page")})
+	f := open(t, environ(s), tributary.SourceFeed, s.URL+"/feed", tributary.SourceOptions{Linked: true})
+	items, listing := glance(t, f, nil)
+	if !slices.Equal(uris(s.URL, items), []string{"/one"}) || listing.Authoritative || len(listing.Notes) != 3 {
+		t.Fatalf("items %v of %+v, want the page on the feed's host and notes about the others", items, listing)
+	}
+	if loaded, err := f.Load(t.Context(), items[0], Known{}); err != nil || string(loaded.Content) != "<p>The page" {
+		t.Errorf("loaded %s, %v", loaded.Content, err)
+	}
+	s.set("/feed", text("application/rss+xml", rssFeed[:len(rssFeed)/2]))
+	if _, err := f.List(t.Context(), nil, func(Item) error { return nil }); err == nil {
+		t.Error("a feed that is cut off is no error")
+	}
 }

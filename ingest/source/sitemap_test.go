@@ -1,11 +1,18 @@
 package source
 
 import (
+	"compress/gzip"
+	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/tributary-kb/tributary"
 )
 
 func mustURL(s string) *url.URL {
@@ -91,4 +98,97 @@ func FuzzSitemap(f *testing.F) {
 			}
 		}
 	})
+}
+
+func urlset(entries ...string) string {
+	return `<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">` + strings.Join(entries, "") + `</urlset>`
+}
+
+func TestSitemapIndexIsFollowed(t *testing.T) {
+	one := urlset("<url><loc>HOST/a</loc><lastmod>2026-03-03</lastmod></url>", "<url><loc>https://elsewhere.example/</loc></url>")
+	pages := map[string]http.HandlerFunc{
+		"/robots.txt": text("text/plain", "Sitemap: HOST/index.xml\nUser-agent: *\nDisallow: /secret\n"),
+		"/index.xml": text("text/xml", `<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+			<sitemap><loc>HOST/one.xml</loc></sitemap><sitemap><loc>HOST/two.txt</loc></sitemap></sitemapindex>`),
+		"/one.xml": text("text/xml", one), "/two.txt": text("text/plain", "HOST/b\nHOST/secret\n"), "/secret": text("text/html", "x"),
+	}
+	s := serve(t, pages)
+	f := open(t, environ(s), tributary.SourceSitemap, s.URL+"/robots.txt", tributary.SourceOptions{})
+	items, listing := glance(t, f, nil)
+	if got, want := uris(s.URL, items), []string{"/a", "/b", "/secret"}; !slices.Equal(got, want) {
+		t.Fatalf("items %q, want %q", got, want)
+	}
+	if items[0].Tag != "2026-03-03" || items[0].Modified.Month() != time.March || !listing.SecondLook || listing.Partial || len(listing.Notes) != 1 {
+		t.Errorf("item %+v of %+v", items[0], listing)
+	}
+	if _, err := f.Load(t.Context(), items[2], Known{}); err == nil || !strings.Contains(err.Error(), "robots.txt") {
+		t.Errorf("error %v, want one that names robots.txt", err)
+	}
+	s.requests()
+	if again, next := glance(t, f, listing.Cursor); len(again) > 0 || !next.Unchanged {
+		t.Errorf("an unchanged sitemap gives %v and %+v", again, next)
+	}
+	if got := s.requests(); len(got) != 3 {
+		t.Errorf("an unchanged sitemap costs %q, want a request per file", got)
+	}
+	s.set("/two.txt", text("text/plain", "HOST/b\nHOST/c\n"))
+	changed, after := glance(t, f, listing.Cursor)
+	if got, want := uris(s.URL, changed), []string{"/a", "/b", "/c"}; !slices.Equal(got, want) {
+		t.Errorf("after a change of one file %q, want the entries of all: %q", got, want)
+	}
+	s.set("/one.xml", nil)
+	fewer, last := glance(t, f, after.Cursor)
+	if !last.Partial || !slices.Equal(uris(s.URL, fewer), []string{"/b", "/c"}) {
+		t.Errorf("with a file missing %q of %+v, want partial", uris(s.URL, fewer), last)
+	}
+}
+
+func TestBrokenSitemapIsAnError(t *testing.T) {
+	whole := urlset("<url><loc>HOST/a</loc></url>", "<url><loc>HOST/b</loc></url>")
+	for name, page := range map[string]http.HandlerFunc{
+		"cut off":            text("text/xml", whole[:len(whole)-12]),
+		"cut in an element":  text("text/xml", whole[:len(whole)-30]),
+		"empty":              text("text/xml", ""),
+		"a page of an error": text("text/html", "<!DOCTYPE html><html><body>Sorry</body></html>"),
+		"text":               text("text/plain", "Service unavailable"),
+		"without a URL":      text("text/xml", urlset("<url></url>")),
+		"malformed":          text("text/xml", urlset("<url><loc>HOST/a</url>")),
+		"missing":            nil,
+		"down":               answers(500),
+		"cut gzip":           text("application/gzip", "\x1f\x8b\x08\x00\x00\x00\x00\x00"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, map[string]http.HandlerFunc{"/sitemap.xml": page})
+			f := open(t, environ(s), tributary.SourceSitemap, s.URL+"/sitemap.xml", tributary.SourceOptions{})
+			if listing, err := f.List(t.Context(), nil, func(Item) error { return nil }); err == nil {
+				t.Errorf("no error, and %+v", listing)
+			}
+		})
+	}
+}
+
+func TestSitemapIsBounded(t *testing.T) {
+	var lines strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&lines, "HOST/%d\n", i)
+	}
+	s := serve(t, map[string]http.HandlerFunc{
+		"/few.txt": text("text/plain", lines.String()),
+		"/bomb": func(w http.ResponseWriter, _ *http.Request) {
+			z := gzip.NewWriter(w)
+			chunk := make([]byte, 1<<20)
+			for range sitemapBytes>>20 + 1 {
+				_, _ = z.Write(chunk)
+			}
+			_ = z.Close()
+		},
+	})
+	f := open(t, environ(s), tributary.SourceSitemap, s.URL+"/few.txt", tributary.SourceOptions{MaxDocuments: 3})
+	if items, listing := glance(t, f, nil); len(items) != 3 || !listing.Partial || !strings.Contains(fmt.Sprint(listing.Notes), "max_documents") {
+		t.Errorf("%d items of %+v, want 3, partial, and the option named", len(items), listing)
+	}
+	f = open(t, environ(s), tributary.SourceSitemap, s.URL+"/bomb", tributary.SourceOptions{})
+	if _, err := f.List(t.Context(), nil, func(Item) error { return nil }); err == nil || !strings.Contains(err.Error(), "decompressed") {
+		t.Errorf("error %v, want one about the decompressed size", err)
+	}
 }
