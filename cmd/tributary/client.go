@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/gateway"
 )
 
 // client is what the commands need of the running system. Every call ends
@@ -12,25 +13,7 @@ type client interface {
 	changer
 	asker
 	inspector
-	follower
-}
-
-// A follower keeps documents in step with where they come from.
-type follower interface {
-	AddSource(context.Context, tributary.SourceAddRequest) (tributary.SourceStatus, error)
-	ShowSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
-	ListSources(ctx context.Context, source func(tributary.SourceStatus) error) error
-	RemoveSource(context.Context, tributary.SourceRemoveRequest) (tributary.SourceStatus, error)
-	// SyncSource returns when the look that it asks for is done.
-	SyncSource(context.Context, tributary.SourceSyncRequest) (tributary.SourceStatus, error)
-	sourceSwitch
-}
-
-// A sourceSwitch changes how a source is followed.
-type sourceSwitch interface {
-	PauseSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
-	ResumeSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
-	ConfirmSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
+	gateway.Follower
 }
 
 // A changer publishes changes. A receipt means that one is stored durably.

@@ -14,6 +14,7 @@ type Follower interface {
 	ShowSource(context.Context, tributary.SourceRequest) (tributary.SourceStatus, error)
 	ListSources(ctx context.Context, source func(tributary.SourceStatus) error) error
 	RemoveSource(context.Context, tributary.SourceRemoveRequest) (tributary.SourceStatus, error)
+	// SyncSource returns when the look that it asks for is done.
 	SyncSource(context.Context, tributary.SourceSyncRequest) (tributary.SourceStatus, error)
 	sourceSwitch
 }
