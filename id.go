@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -37,6 +38,15 @@ func CheckURI(uri string) error {
 		return fmt.Errorf("uri %.60q...: %d bytes, the limit is %d", uri, len(uri), MaxURIBytes)
 	case strings.ToValidUTF8(uri, "") != uri || strings.ContainsFunc(uri, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return fmt.Errorf("uri %q: control characters or invalid UTF-8", uri)
+	}
+	return nil
+}
+
+// CheckFetch reports why the content of a document cannot be fetched from uri.
+func CheckFetch(uri string) error {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%q: only http and https addresses can be fetched", uri)
 	}
 	return nil
 }

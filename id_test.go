@@ -196,3 +196,12 @@ func sampleAttributes() tributary.Attributes {
 func sampleChunk() tributary.Chunk {
 	return tributary.Chunk{Heading: []string{"Rivers", "Rhine"}, Text: "It rises in the Alps.", Start: 10, End: 31}
 }
+
+func TestCheckFetch(t *testing.T) {
+	for uri, want := range map[string]string{
+		"https://x.example/a": "", "http://x.example": "",
+		"file:///etc/passwd": "only http and https", "doc:1": "only http and https", "http:///a": "only http and https", "http://[": "only http and https",
+	} {
+		t.Run(uri, func(t *testing.T) { checkErr(t, tributary.CheckFetch(uri), want) })
+	}
+}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"net/url"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -108,8 +107,8 @@ func (in *Intake) request(ctx context.Context, kb string, add tributary.AddReque
 	}
 	if add.Fetch {
 		given++
-		if err := checkFetch(add.URI); err != nil {
-			return req, err
+		if err := tributary.CheckFetch(add.URI); err != nil {
+			return req, tributary.Errorf(tributary.CodeInvalid, "%w", err)
 		}
 		req.Op = tributary.OpFetch
 	}
@@ -135,14 +134,6 @@ func (in *Intake) checkRef(ctx context.Context, ref string) error {
 	}
 	if int64(info.Size) > in.MaxBytes {
 		return tributary.Errorf(tributary.CodeTooLarge, "content_ref %q: %d bytes, the limit is %d (ingest.max_bytes)", ref, info.Size, in.MaxBytes)
-	}
-	return nil
-}
-
-func checkFetch(uri string) error {
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return tributary.Errorf(tributary.CodeInvalid, "%q: only http and https addresses can be fetched", uri)
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"mime"
-	"net/url"
 	"strings"
 
 	"github.com/tributary-kb/tributary"
@@ -203,9 +202,8 @@ func (c *Change) check() error {
 		return err
 	}
 	if c.Op == tributary.OpFetch {
-		u, err := url.Parse(c.URI)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("%q: only http and https addresses can be fetched", c.URI)
+		if err := tributary.CheckFetch(c.URI); err != nil {
+			return err
 		}
 	}
 	for _, text := range []string{c.Title, c.Language, c.ContentType} {
