@@ -23,8 +23,8 @@ var metaCharset = regexp.MustCompile(`(?i)<meta\s[^>]{0,512}?charset\s*=\s*["']?
 
 // decode returns content as UTF-8. It believes, in this order: a byte order
 // mark, the declared charset, the page's own meta element (html only), valid
-// UTF-8, a statistical detector, windows-1252. A claim of UTF-8 that the
-// bytes contradict is not believed. Bytes that cannot be decoded become
+// UTF-8, a statistical detector, windows-1252. A claim that the bytes plainly
+// contradict is not believed. Bytes that cannot be decoded become
 // U+FFFD. The result may hold control characters; see cleanText.
 func decode(content []byte, contentType string, html bool) string {
 	if charset := bomCharset(content); charset != "" {
@@ -65,7 +65,16 @@ func believable(claim string, content []byte) bool {
 	case "utf-16be", "utf-16le":
 		return utf16Charset(content) != ""
 	}
-	return name != "replacement"
+	return name != "replacement" && !surelyUTF8(content)
+}
+
+// surelyUTF8 reports whether content has so many letters of UTF-8 that it can
+// hardly be anything else: in older charsets such bytes stand alone, or pair
+// up by other rules.
+func surelyUTF8(content []byte) bool {
+	const enough = 8
+	valid, invalid := countUTF8(content)
+	return valid >= enough && invalid == 0
 }
 
 func decodeAs(content []byte, charset string) string {
@@ -147,7 +156,12 @@ func isASCIIText(c byte) bool { return c >= ' ' && c < 0x7f || c == '\t' || c ==
 // mostlyUTF8 reports whether content is UTF-8 with a few broken bytes, such
 // as a page that was cut in the middle of a letter.
 func mostlyUTF8(content []byte) bool {
-	valid, invalid := 0, 0
+	valid, invalid := countUTF8(content)
+	return valid > 0 && invalid*10 <= valid
+}
+
+// countUTF8 counts letters beyond ASCII, and bytes that belong to none.
+func countUTF8(content []byte) (valid, invalid int) {
 	for len(content) > 0 {
 		if content[0] < utf8.RuneSelf {
 			content = content[1:]
@@ -161,7 +175,7 @@ func mostlyUTF8(content []byte) bool {
 		}
 		content = content[size:]
 	}
-	return valid > 0 && invalid*10 <= valid
+	return valid, invalid
 }
 
 // detectorWindow bounds the statistical detector's work.

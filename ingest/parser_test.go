@@ -114,6 +114,8 @@ func TestCharsets(t *testing.T) {
 		{"declared windows-1252", Input{ContentType: "text/plain; charset=windows-1252", Content: []byte(cp1252)}, german},
 		{"guessed windows-1252", Input{Content: []byte(cp1252)}, german},
 		{"a false claim of UTF-8", Input{ContentType: "text/plain; charset=utf-8", Content: []byte(cp1252)}, german},
+		{"a false claim of windows-1252", Input{ContentType: "text/plain; charset=windows-1252", Content: []byte(strings.Repeat(german, 2))}, strings.Repeat(german, 2)},
+		{"windows-1252 that could be UTF-8", Input{ContentType: "text/plain; charset=windows-1252", Content: []byte("\xc2\xa9 is what comes of a sign")}, "Â© is what comes of a sign"},
 		{"declared Shift-JIS", Input{ContentType: "text/plain; charset=shift_jis", Content: []byte(sjis)}, japaneseText},
 		{"guessed Shift-JIS", Input{Content: []byte(sjis)}, japaneseText},
 		{"a page's meta element", Input{Content: []byte("<html><head>" + strings.Repeat("<!-- far -->", 300) + `<meta charset="shift_jis"></head><body><p>` + sjis)}, japaneseText},
