@@ -247,10 +247,17 @@ func (f *following) show(n int) {
 }
 
 // settle waits until everything is known to be as it is at the last commit,
-// with nobody killed any more.
+// with nobody killed any more. Some of what the site says at first cannot be
+// told from the truth: it is looked at again after the last lie.
 func (f *following) settle() {
 	f.t.Helper()
 	f.stopKilling()
+	testenv.Eventually(f.t, f.t.Context(), func() error {
+		if n := f.site.Untrue(); n > 0 {
+			return fmt.Errorf("the site never told the truth about %d pages", n)
+		}
+		return nil
+	})
 	began := time.Now()
 	testenv.Eventually(f.t, f.t.Context(), func() error {
 		st, err := f.s.ShowSource(f.t.Context(), tributary.SourceRequest{Name: "pages"})

@@ -60,7 +60,7 @@ func (f *faults) next(r *http.Request, page *Page) *fault {
 	if r.URL.Query().Has(loops) {
 		return &fault{"fault: redirect loop", loop}
 	}
-	key := page.Path + " " + page.ETag
+	key := page.key()
 	f.mu.Lock()
 	try := f.tries[key]
 	f.tries[key]++

@@ -24,6 +24,9 @@ type Page struct {
 	Modified time.Time // of this version, in whole seconds
 }
 
+// key names the version.
+func (p *Page) key() string { return p.Path + " " + p.ETag }
+
 // A Commit is the site at one moment.
 type Commit struct {
 	ID      string

@@ -36,6 +36,7 @@ type Site struct {
 	now   int
 	files map[string]*Page // sitemap and feed of the commit that is shown
 	count Count
+	told  map[string]bool // pages that were answered truly, by path and ETag
 }
 
 // A Count is what a site was asked for, and what it sent.
@@ -50,7 +51,7 @@ type Count struct {
 // from the seed, not from the order of the requests. The same request succeeds
 // the second or third time.
 func New(commits []*Commit, seed uint64, share float64) *Site {
-	s := &Site{commits: commits, faults: &faults{seed: seed, share: share, tries: map[string]int{}}}
+	s := &Site{commits: commits, faults: &faults{seed: seed, share: share, tries: map[string]int{}}, told: map[string]bool{}}
 	s.count = Count{Requests: map[string]int{}, Pages: map[string]int{}}
 	s.Show(0)
 	return s
@@ -71,6 +72,21 @@ func (s *Site) Count() Count {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Count{Requests: maps.Clone(s.count.Requests), Bytes: s.count.Bytes, Pages: maps.Clone(s.count.Pages)}
+}
+
+// Untrue is how many pages of the commit that is shown were not yet answered
+// as they are: any other answer may have been a lie. One that was is never
+// answered wrongly again.
+func (s *Site) Untrue() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, page := range s.commits[s.now].Pages {
+		if !s.told[page.key()] {
+			n++
+		}
+	}
+	return n
 }
 
 // Sum is how many requests there were.
@@ -109,8 +125,12 @@ func (s *Site) counted(out *reply) {
 	defer s.mu.Unlock()
 	s.count.Requests[out.kind+" "+cmp.Or(out.fault, strconv.Itoa(out.status))]++
 	s.count.Bytes += out.sent
-	if out.page != nil && out.status == http.StatusOK && out.fault == "" {
-		s.count.Pages[out.page.Path+" "+out.page.ETag]++
+	if out.page == nil {
+		return
+	}
+	s.told[out.page.key()] = true
+	if out.status == http.StatusOK {
+		s.count.Pages[out.page.key()]++
 	}
 }
 

@@ -94,7 +94,13 @@ func TestASiteShowsOneCommitAfterTheOther(t *testing.T) {
 	if status, _, _, err := get(t, s.URL+"/a.md", header.Get("ETag")); status != http.StatusNotModified || err != nil {
 		t.Errorf("on condition the status is %d, %v, want 304", status, err)
 	}
+	if n := site.Untrue(); n != 0 {
+		t.Errorf("%d pages of the first commit were not answered truly, want none", n)
+	}
 	site.Show(2)
+	if n := site.Untrue(); n != 2 {
+		t.Errorf("%d pages of the last commit were not answered truly, want both", n)
+	}
 	if status, _, _, _ := get(t, s.URL+"/a.md", ""); status != http.StatusNotFound {
 		t.Errorf("after the move the status is %d, want 404", status)
 	}
@@ -128,14 +134,22 @@ func TestFaultsPass(t *testing.T) {
 	s := httptest.NewServer(site)
 	t.Cleanup(s.Close)
 	client := http.Client{Timeout: time.Second}
+	if n := site.Untrue(); n != len(c.Pages) {
+		t.Errorf("%d pages are yet to be answered truly, want all", n)
+	}
 	var asking sync.WaitGroup
 	for path := range c.Pages {
 		asking.Go(func() {
 			for getWell(&client, s.URL+path) != content { // until it is well
 			}
+			getWell(&client, s.URL+path) // slow is well, and may be so twice
+			getWell(&client, s.URL+path)
 		})
 	}
 	asking.Wait()
+	if n := site.Untrue(); n != 0 {
+		t.Errorf("%d of the pages were not answered truly in the end", n)
+	}
 	var seen []string
 	for what := range site.Count().Requests {
 		if strings.HasPrefix(what, "page fault: ") {
