@@ -41,5 +41,5 @@ func ExampleIngester() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Output: Notes 2 ingest/1
+	// Output: Notes 2 ingest/2
 }

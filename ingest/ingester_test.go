@@ -51,7 +51,7 @@ func TestIngestPut(t *testing.T) {
 		ContentHash: tributary.Hash(req.Content),
 		Text:        "# Notes\n",
 		Blocks:      []tributary.Block{{Kind: tributary.BlockHeading, Level: 1, End: 7, Title: "Notes"}},
-		Parser:      "ingest/1",
+		Parser:      "ingest/2",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

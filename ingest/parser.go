@@ -13,7 +13,7 @@ import (
 
 // ParserName is the name and version that parsed documents carry. It changes
 // when the same bytes give different text or blocks.
-const ParserName = "ingest/1"
+const ParserName = "ingest/2"
 
 // Input is one document as it came in.
 type Input struct {
