@@ -30,6 +30,7 @@ import (
 	"github.com/tributary-kb/tributary/internal/pipeline"
 	"github.com/tributary-kb/tributary/internal/push"
 	"github.com/tributary-kb/tributary/internal/registry"
+	"github.com/tributary-kb/tributary/internal/stage"
 	"github.com/tributary-kb/tributary/internal/weaviate"
 	"github.com/tributary-kb/tributary/queryworker"
 )
@@ -56,6 +57,8 @@ type plant struct {
 	model    embedder.Model
 	budget   *budget.Budget // nil where embedding costs nothing but time
 	health   func() error   // of what this process manages itself, may be nil
+
+	precedence stage.Precedence // of live edits and queries
 }
 
 // newPlant prepares streams and index for the stages. It waits for an index
@@ -181,7 +184,7 @@ func (p *plant) runWith(ctx context.Context, parts pipeline.Parts, stages []stri
 	var telling sync.WaitGroup
 	telling.Go(func() { p.tellMismatches(ctx) })
 	defer telling.Wait()
-	pipe := &pipeline.Pipeline{Store: p.store, Parts: parts, Loads: p.loads(), Log: p.log, Metrics: p.metrics}
+	pipe := &pipeline.Pipeline{Store: p.store, Parts: parts, Loads: p.loads(), Log: p.log, Metrics: p.metrics, Precedence: &p.precedence}
 	running, runCtx := errgroup.WithContext(ctx)
 	running.Go(func() error { return pipe.Run(runCtx, stream...) })
 	if slices.Contains(stages, pipeline.Source) {
@@ -421,6 +424,7 @@ func (c checkedIndex) Candidates(ctx context.Context, kb string, q tributary.Ind
 		}
 		return nil, err
 	}
+	defer c.precedence.Take()()
 	return c.index.Candidates(ctx, kb, q)
 }
 

@@ -47,6 +47,9 @@ type Pipeline struct {
 	Loads   map[string]Load
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	// Precedence is taken by live edits, and by whoever else is not to wait for
+	// bulk work; nil for none.
+	Precedence *stage.Precedence
 }
 
 // Run runs the named stages until ctx ends and they have finished what they
@@ -57,7 +60,7 @@ func (p *Pipeline) Run(ctx context.Context, names ...string) error {
 		Buckets: prometheus.ExponentialBuckets(0.01, 2, 16),
 	}, []string{"kb", "lane"})
 	p.Metrics.MustRegister(searchable, &LagCollector{Store: p.Store})
-	host := stage.Host{JS: p.Store.JS, Blobs: p.Store.Blobs, Log: p.Log, Metrics: stage.NewMetrics(p.Metrics)}
+	host := stage.Host{JS: p.Store.JS, Blobs: p.Store.Blobs, Log: p.Log, Metrics: stage.NewMetrics(p.Metrics), Precedence: p.Precedence}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range names {
 		switch name {

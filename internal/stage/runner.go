@@ -180,16 +180,21 @@ func renew(msg jetstream.Msg, interval time.Duration) (stop func()) {
 
 // work handles batches until ctx ends. A nil bulk lane is never ready.
 func (r *runner[In, Out]) work(ctx context.Context, live, bulk <-chan *item[In]) {
-	for turn := 1; ; turn++ {
+	bulkwork := turn{precedence: r.host.Precedence}
+	for n := 1; ; n++ {
 		first, second := live, bulk
-		if turn%bulkTurn == 0 && bulk != nil {
+		if n%bulkTurn == 0 && bulk != nil {
 			first, second = bulk, live
 		}
 		batch := next(ctx, first, second, r.spec.Batch)
 		if batch == nil {
 			return
 		}
-		r.process(ctx, batch)
+		if batch[0].lane == tributary.LaneLive {
+			r.process(ctx, batch)
+			continue
+		}
+		bulkwork.run(ctx, func() { r.process(ctx, batch) })
 	}
 }
 
@@ -286,6 +291,9 @@ func (r *runner[In, Out]) attempt(ctx context.Context, batch []*item[In]) (waiti
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(shutdownGrace, cancel) })
 	defer stop()
 
+	if batch[0].lane == tributary.LaneLive {
+		defer r.host.Precedence.Take()()
+	}
 	spans, callCtx := startSpans(callCtx, r.spec.Name, batch)
 	began := time.Now()
 	results := r.call(callCtx, batch)

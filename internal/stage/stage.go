@@ -135,6 +135,8 @@ type Host struct {
 	Blobs   jetstream.ObjectStore // for messages too large for a stream
 	Log     *slog.Logger
 	Metrics *Metrics
+
+	Precedence *Precedence // of live edits over bulk work; nil for none
 }
 
 // Hooks let the pipeline take part in what happens to a message. All may be

@@ -435,6 +435,44 @@ func TestTheLiveLaneGoesFirst(t *testing.T) {
 	close(proceed)
 }
 
+// While a live edit is handled, the shared worker begins its second bulk batch
+// no sooner than the first one took after it.
+func TestABulkBatchStandsBackWhileALiveEditIsHandled(t *testing.T) {
+	b := newBench(t)
+	b.host.Precedence = &stage.Precedence{}
+	for i := range 2 {
+		b.send(head(tributary.LaneBulk, fmt.Sprint("bulk", i)), nil)
+	}
+	edited, handled := make(chan struct{}), make(chan struct{})
+	var bulk int
+	var worked time.Duration // of the first bulk batch
+	var ended time.Time
+	b.start(stage.Spec{}, stage.Hooks[in]{}, stage.OneToMany(func(_ context.Context, i in, _ func(out) error) error {
+		if i.Lane == tributary.LaneLive {
+			close(edited)
+			<-handled
+			return nil
+		}
+		switch bulk++; bulk {
+		case 1:
+			began := time.Now()
+			b.send(head(tributary.LaneLive, "edit"), nil)
+			<-edited
+			ended = time.Now()
+			worked = ended.Sub(began)
+		case 2:
+			if stoodBack := time.Since(ended); stoodBack < worked {
+				t.Errorf("the second bulk batch stood back for %v, want at least %v", stoodBack, worked)
+			}
+			close(handled)
+		}
+		return nil
+	}))
+	for range 3 {
+		b.signal("+ACK")
+	}
+}
+
 func TestAStoppingWorkerFinishesWhatItBeganAndGivesBackTheRest(t *testing.T) {
 	b := newBench(t)
 	for i := range 4 {
