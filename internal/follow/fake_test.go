@@ -167,7 +167,7 @@ func newBedOf(t *testing.T, s *script, followed tributary.Source) *bed {
 		New:     func(string, tributary.Source) (source.Follower, error) { return s, nil },
 		Metrics: NewMetrics(prometheus.NewRegistry()), Clock: b.clock}
 	b.runner.SetDefaults()
-	b.runner.latency = &latencies{expected: map[string]expectation{}, samples: map[*owner][]float64{}, observe: func(*owner, float64) {}}
+	b.runner.latency = newLatencies(func(*owner, float64) {})
 	b.sources.Config = Config{LeaseTTL: time.Second}
 	b.sources.Config.SetDefaults()
 	b.add(followed)

@@ -2,15 +2,19 @@ package follow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/internal/push"
+	"github.com/tributary-kb/tributary/internal/testenv"
 )
 
 func webhook() tributary.Source {
@@ -70,6 +74,59 @@ func TestDocumentsOfAWebhookComeChangeAndGo(t *testing.T) {
 		t.Errorf("a source that was removed takes documents: %v", err)
 	}
 	b.want(map[string]string{})
+}
+
+func TestHowLongAWebhooksChangesTakeIsTimedFromTheirAcceptance(t *testing.T) {
+	b := newBedOf(t, nil, webhook())
+	defer b.runs("worker-1")()
+	b.awaitState(func(s state) bool { return s.Loaded })
+	accepted := time.Now()
+	for _, source := range []string{"docs", "docs", "docs", "others"} {
+		data, err := json.Marshal(tributary.Commit{KB: "kb", Source: source, Version: 1, Accepted: accepted, Committed: accepted.Add(250 * time.Millisecond)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.runner.NC.Publish("tributary.kb.events."+tributary.DocumentID("kb", "test:a"), data); err != nil {
+			t.Fatal(err)
+		}
+		accepted = accepted.Add(-time.Hour)
+	}
+	testenv.Eventually(t, t.Context(), func() error {
+		if n := b.timed()["docs"]; n != 3 {
+			return fmt.Errorf("%d changes were timed, want 3", n)
+		}
+		return nil
+	})
+	b.send(b.hooks(), "", putChange("test:a", "so that the state is stored"))
+	b.awaitState(func(s state) bool { return s.Documents == 1 })
+	if p50, p99 := b.status().SearchableP50, b.status().SearchableP99; p50 != 0.25 || p99 != 0.25 {
+		t.Errorf("changes took %v and %v seconds, want 0.25", p50, p99)
+	}
+	if n := b.timed()["others"]; n != 0 {
+		t.Errorf("%d changes of nobody's source are timed", n)
+	}
+}
+
+// timed returns how many changes were timed, by source.
+func (b *bed) timed() map[string]uint64 {
+	b.Helper()
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(b.runner.Metrics.searchable)
+	families, err := reg.Gather()
+	if err != nil {
+		b.Fatal(err)
+	}
+	timed := map[string]uint64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "source" {
+					timed[l.GetValue()] = m.GetHistogram().GetSampleCount()
+				}
+			}
+		}
+	}
+	return timed
 }
 
 func TestARequestThatComesAgainIsNoSecondVersion(t *testing.T) {

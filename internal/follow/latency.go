@@ -20,6 +20,7 @@ const (
 type latencies struct {
 	mu       sync.Mutex
 	expected map[string]expectation // by document
+	accepted map[string]*owner      // of sources whose changes are timed from their acceptance, by key
 	samples  map[*owner][]float64   // seconds, the newest last
 	observe  func(o *owner, seconds float64)
 }
@@ -43,6 +44,13 @@ func (l *latencies) expect(o *owner, document string, version uint64, since time
 	l.expected[document] = expectation{o, version, since}
 }
 
+// fromAcceptance times the changes of a source that others publish.
+func (l *latencies) fromAcceptance(o *owner) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accepted[sourceKey(o.kb, o.name)] = o
+}
+
 // committed ends the timing of a change.
 func (l *latencies) committed(msg *nats.Msg) {
 	var c tributary.Commit
@@ -51,19 +59,40 @@ func (l *latencies) committed(msg *nats.Msg) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if o := l.accepted[sourceKey(c.KB, c.Source)]; o != nil {
+		l.sample(o, c.Committed.Sub(c.Accepted))
+		return
+	}
 	e, ok := l.expected[c.Document]
 	if !ok || c.Version < e.version {
 		return
 	}
 	delete(l.expected, c.Document)
-	seconds := max(c.Committed.Sub(e.since).Seconds(), 0)
-	all := append(l.samples[e.owner], seconds)
-	l.samples[e.owner] = all[max(0, len(all)-maxSamples):]
-	l.observe(e.owner, seconds)
+	l.sample(e.owner, c.Committed.Sub(e.since))
 }
 
-// percentiles returns the median and the 99th percentile of an owner's
-// samples, zeros if it has none.
+// sample takes in how long a change took; mu is held.
+func (l *latencies) sample(o *owner, took time.Duration) {
+	seconds := max(took.Seconds(), 0)
+	all := append(l.samples[o], seconds)
+	l.samples[o] = all[max(0, len(all)-maxSamples):]
+	l.observe(o, seconds)
+}
+
+func newLatencies(observe func(o *owner, seconds float64)) *latencies {
+	return &latencies{
+		expected: map[string]expectation{}, accepted: map[string]*owner{}, samples: map[*owner][]float64{}, observe: observe,
+	}
+}
+
+// note writes the median and the 99th percentile of an owner's samples into
+// its state, if it has any.
+func (l *latencies) note(o *owner) {
+	if p50, p99 := l.percentiles(o); p99 > 0 {
+		o.state.P50, o.state.P99 = p50, p99
+	}
+}
+
 func (l *latencies) percentiles(o *owner) (p50, p99 float64) {
 	l.mu.Lock()
 	sorted := slices.Sorted(slices.Values(l.samples[o]))
@@ -80,6 +109,9 @@ func (l *latencies) forget(o *owner) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.samples, o)
+	if key := sourceKey(o.kb, o.name); l.accepted[key] == o {
+		delete(l.accepted, key)
+	}
 	for document, e := range l.expected {
 		if e.owner == o {
 			delete(l.expected, document)

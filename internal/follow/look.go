@@ -446,9 +446,7 @@ func (l *look) settle(ctx context.Context, err error) error {
 	}
 	l.count()
 	s.Sent = slices.Clone(l.sent)
-	if p50, p99 := l.latency.percentiles(l.owner); p99 > 0 {
-		s.P50, s.P99 = p50, p99
-	}
+	l.latency.note(l.owner)
 	s.Due = s.Next
 	if s.Failures == 0 {
 		s.Due = l.earliest()

@@ -46,9 +46,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		r.Clock = systemClock{}
 	}
 	r.SetDefaults()
-	r.latency = &latencies{expected: map[string]expectation{}, samples: map[*owner][]float64{}, observe: func(o *owner, s float64) {
+	r.latency = newLatencies(func(o *owner, s float64) {
 		r.Metrics.searchable.WithLabelValues(o.kb, o.name).Observe(s)
-	}}
+	})
 	events, err := r.NC.Subscribe("tributary.*.events.*", r.latency.committed)
 	if err != nil {
 		return fmt.Errorf("listen to commits: %w", err)

@@ -181,9 +181,7 @@ func (in *intake) save(ctx context.Context) error {
 			s.Documents++
 		}
 	}
-	if p50, p99 := in.latency.percentiles(in.owner); p99 > 0 {
-		s.P50, s.P99 = p50, p99
-	}
+	in.latency.note(in.owner)
 	in.Metrics.gauges.set(in.owner)
 	err := in.pen.remember(ctx, stateToken, s)
 	if err != nil && !fatal(ctx, err) {

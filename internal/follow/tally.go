@@ -29,6 +29,7 @@ func (o *owner) keepTally(ctx context.Context, orders <-chan order) error {
 		return fmt.Errorf("watch the documents of source %q: %w", o.name, err)
 	}
 	defer func() { _ = w.Stop() }()
+	o.latency.fromAcceptance(o)
 	t := &tally{owner: o, documents: map[string]bool{}, dirty: o.Clock.Now()}
 	for {
 		if err := t.next(ctx, orders, w.Updates()); err != nil {
@@ -113,6 +114,7 @@ func (t *tally) save(ctx context.Context) error {
 	s := &t.state
 	s.Documents, s.Failing, s.Loaded, s.Spec = len(t.documents), len(s.Errors), true, specOf(t.order.Source)
 	s.Sync, s.Full, s.Confirm = t.order.Sync, t.order.Full, t.order.Confirm
+	t.latency.note(t.owner)
 	t.Metrics.gauges.set(t.owner)
 	err := t.pen.remember(ctx, stateToken, s)
 	if err != nil && !fatal(ctx, err) {
