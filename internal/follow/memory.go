@@ -235,6 +235,17 @@ func decode(entry jetstream.KeyValueEntry, v any) error {
 
 // each calls fn with every value below filter.
 func each(ctx context.Context, kv jetstream.KeyValue, filter string, fn func(jetstream.KeyValueEntry) error) error {
+	return watch(ctx, kv, filter, func(entry jetstream.KeyValueEntry) (bool, error) {
+		if entry == nil { // all that existed has been sent
+			return true, nil
+		}
+		return false, fn(entry)
+	})
+}
+
+// watch calls fn with every value below filter, then with nil, then with every
+// further one, until fn returns true or an error.
+func watch(ctx context.Context, kv jetstream.KeyValue, filter string, fn func(jetstream.KeyValueEntry) (done bool, err error)) error {
 	w, err := kv.Watch(ctx, filter, jetstream.IgnoreDeletes())
 	if err != nil {
 		return err
@@ -248,10 +259,7 @@ func each(ctx context.Context, kv jetstream.KeyValue, filter string, fn func(jet
 			if !open {
 				return errors.New("the watch ended early")
 			}
-			if entry == nil { // all that existed has been sent
-				return nil
-			}
-			if err := fn(entry); err != nil {
+			if done, err := fn(entry); done || err != nil {
 				return err
 			}
 		}

@@ -105,31 +105,14 @@ func (s Sources) sync(ctx context.Context, kb, name string, full bool, fresh tim
 
 // await waits for the end of the look that a sync asked for.
 func (s Sources) await(ctx context.Context, kb, name string, want uint64) error {
-	w, err := s.Store.items.Watch(ctx, sourceKey(kb, name)+"."+stateToken, jetstream.IgnoreDeletes())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case entry, open := <-w.Updates():
-			if !open {
-				return errors.New("the watch ended early")
-			}
-			if entry == nil {
-				continue
-			}
-			var st state
-			if err := decode(entry, &st); err != nil {
-				return err
-			}
-			if st.Sync >= want {
-				return nil
-			}
+	return watch(ctx, s.Store.items, sourceKey(kb, name)+"."+stateToken, func(entry jetstream.KeyValueEntry) (bool, error) {
+		if entry == nil {
+			return false, nil
 		}
-	}
+		var st state
+		err := decode(entry, &st)
+		return st.Sync >= want, err
+	})
 }
 
 // Get returns one source.
