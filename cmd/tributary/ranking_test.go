@@ -126,21 +126,23 @@ func golden(t *testing.T, name, got string) {
 }
 
 // collections are measured as documents, through the whole system. lucene is
-// what a BM25 of Lucene's quality gives (k1 0.9, b 0.4, title and text).
+// what a BM25 of Lucene's quality gives (k1 0.9, b 0.4, title and text), plain
+// what plainBM25 does.
 var collections = []struct {
 	name, contentType string
-	lucene            float64
+	lucene, plain     float64
 }{
-	{"ir-adi", "text/plain", .474},
-	{"qa-company-docs", "text/markdown", .83},
-	{"qa-anthropic-docs", "text/plain", .628},
-	{"ir-med", "text/plain", .671},
-	{"ir-cranfield", "text/plain", .493},
-	{"ir-cacm", "text/plain", .461},
+	{"ir-adi", "text/plain", .474, .444},
+	{"qa-company-docs", "text/markdown", .83, .880},
+	{"qa-anthropic-docs", "text/plain", .628, .620},
+	{"ir-med", "text/plain", .671, .671},
+	{"ir-cranfield", "text/plain", .493, .496},
+	{"ir-cacm", "text/plain", .461, .444},
 }
 
 // TestRankingReachesLucene holds the default configuration at or above a
-// Lucene-quality BM25. With -measure it logs keywords alone beside it.
+// Lucene-quality BM25 and Weaviate's own. With -measure it logs keywords alone
+// beside it.
 func TestRankingReachesLucene(t *testing.T) {
 	for _, c := range collections {
 		t.Run(c.name, func(t *testing.T) {
@@ -167,8 +169,8 @@ func TestRankingReachesLucene(t *testing.T) {
 				t.Logf("with the generated encoder: vectors alone %.4f, default %.4f", eval.Mean(m.ndcg(set.Queries, &vectors, tributary.SearchOptions{})),
 					eval.Mean(m.ndcg(set.Queries, nil, tributary.SearchOptions{})))
 			}
-			if got := eval.Mean(hybrid); got < c.lucene {
-				t.Errorf("nDCG@10 %.4f, want at least %.3f", got, c.lucene)
+			if got, floor := eval.Mean(hybrid), max(c.lucene, c.plain); got < floor {
+				t.Errorf("nDCG@10 %.4f, want at least %.3f", got, floor)
 			}
 		})
 	}
