@@ -16,6 +16,10 @@ type SearchOptions struct {
 	// Fusion joins the ranking by keywords and that by vectors; "" means what
 	// is set for the knowledge base, FusionRelative if nothing is.
 	Fusion Fusion `json:"fusion,omitempty"`
+	// DocumentWeight, 0 to 1, is what the score of a document, which all its
+	// passages among the candidates add to, counts in that of each; nil means
+	// what is set for the knowledge base.
+	DocumentWeight *float64 `json:"document_weight,omitempty"`
 	// Rerank switches the configured reranker on or off; nil means on where
 	// one is configured.
 	Rerank *bool `json:"rerank,omitempty"`
@@ -171,7 +175,8 @@ type HitExplain struct {
 	Vector      *float64 `json:"vector,omitempty"` // cosine; nil if the vector did not find it
 	VectorRank  int      `json:"vector_rank,omitempty"`
 	Fused       float64  `json:"fused"`
-	Rerank      *float64 `json:"rerank,omitempty"` // nil if the reranker did not see it
+	Document    *float64 `json:"document,omitempty"` // its document's score; nil if that has no weight
+	Rerank      *float64 `json:"rerank,omitempty"`   // nil if the reranker did not see it
 	// Relevance is the confidence that the passage would give the reply, 0 to 1,
 	// if it were the only one.
 	Relevance float64  `json:"relevance"`
@@ -180,10 +185,12 @@ type HitExplain struct {
 	Merged    []string `json:"merged,omitempty"`  // URIs of the passages that Unique merged into it
 }
 
-// A Mix is how the two rankings of one knowledge base are joined.
+// A Mix is how the two rankings of one knowledge base are joined, and what the
+// score of a document counts in that of its passages.
 type Mix struct {
-	Alpha  float64 `json:"alpha"`
-	Fusion Fusion  `json:"fusion"`
+	Alpha          float64 `json:"alpha"`
+	Fusion         Fusion  `json:"fusion"`
+	DocumentWeight float64 `json:"document_weight"`
 }
 
 // SearchExplain is how a reply came about.

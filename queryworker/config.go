@@ -47,6 +47,12 @@ type SearchConfig struct {
 	// Alphas and Fusions are those of single knowledge bases, by name.
 	Alphas  map[string]float64          `yaml:"alphas"`
 	Fusions map[string]tributary.Fusion `yaml:"fusions"`
+	// DocumentWeight is what the score of a document counts in that of its
+	// passages where a request does not say, 0 to 1. Nil means 0.2 under
+	// tributary.FusionRelative, else 0. DocumentWeights are those of single
+	// knowledge bases, by name.
+	DocumentWeight  *float64           `yaml:"document_weight"`
+	DocumentWeights map[string]float64 `yaml:"document_weights"`
 }
 
 // SetDefaults replaces zeros.
@@ -72,6 +78,20 @@ func (c SearchConfig) minConfidence() float64 {
 	return *c.MinConfidence
 }
 
+// documentWeight is that of a knowledge base whose rankings are joined so.
+func (c SearchConfig) documentWeight(kb string, f tributary.Fusion) float64 {
+	own, ok := c.DocumentWeights[kb]
+	switch {
+	case ok:
+		return own
+	case c.DocumentWeight != nil:
+		return *c.DocumentWeight
+	case f == tributary.FusionRelative:
+		return defaultDocumentWeight
+	}
+	return 0
+}
+
 // Validate reports every setting that cannot be used, by name.
 func (c SearchConfig) Validate() error {
 	var errs []error
@@ -95,6 +115,15 @@ func (c SearchConfig) Validate() error {
 			errs = append(errs, fmt.Errorf("search.alphas has %v for %q, want 0 to 1", alpha, kb))
 		}
 		errs = append(errs, checkNamed("search.alphas", kb))
+	}
+	if w := c.DocumentWeight; w != nil && !(*w >= 0 && *w <= 1) {
+		errs = append(errs, fmt.Errorf("search.document_weight is %v, want 0 to 1", *w))
+	}
+	for kb, weight := range c.DocumentWeights {
+		if !(weight >= 0 && weight <= 1) {
+			errs = append(errs, fmt.Errorf("search.document_weights has %v for %q, want 0 to 1", weight, kb))
+		}
+		errs = append(errs, checkNamed("search.document_weights", kb))
 	}
 	for kb, fusion := range c.Fusions {
 		errs = append(errs, checkFusion(fmt.Sprintf("search.fusions for %q", kb), fusion), checkNamed("search.fusions", kb))

@@ -16,7 +16,7 @@ import (
 func TestConfigFromYAML(t *testing.T) {
 	var got Config
 	err := yaml.Unmarshal([]byte(`
-search: {max_k: 50, max_wait: 10s, alphas: {wiki: 0.4}, fusions: {wiki: ranked}}
+search: {max_k: 50, max_wait: 10s, alphas: {wiki: 0.4}, fusions: {wiki: ranked}, document_weight: 0, document_weights: {wiki: 0.5}}
 generator:
   provider: openai
   base_url: http://localhost:11434/v1
@@ -31,7 +31,8 @@ generator:
 	got.SetDefaults()
 	want := Config{
 		Search: SearchConfig{MaxK: 50, MaxQueryBytes: 16384, MaxWait: 10 * time.Second, Fusion: tributary.FusionRelative,
-			Alphas: map[string]float64{"wiki": 0.4}, Fusions: map[string]tributary.Fusion{"wiki": tributary.FusionRanked}},
+			Alphas: map[string]float64{"wiki": 0.4}, Fusions: map[string]tributary.Fusion{"wiki": tributary.FusionRanked},
+			DocumentWeight: new(float64), DocumentWeights: map[string]float64{"wiki": 0.5}},
 		Ask: AskConfig{Steps: []string{"rewrite"}, ConversationTTL: 24 * time.Hour, MaxTurns: 6, CacheEntries: 1000},
 		Generator: GeneratorConfig{
 			Provider: "openai", BaseURL: "http://localhost:11434/v1", Model: "llama",
@@ -88,9 +89,10 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 			Steps: []string{"guess"}, Sources: []string{"handbook"}, MinConfidence: &tooMuch, ConversationTTL: -1, MaxTurns: -1,
 		}}, []string{`ask.steps: "guess" is no step`, `ask.sources has "handbook"`, "ask.min_confidence is 1.5", "ask.conversation_ttl", "ask.max_turns"}},
 		{"about single knowledge bases", Config{
-			Search: SearchConfig{Fusion: "best", Alphas: map[string]float64{"wiki": 2, "No!": 0}, Fusions: map[string]tributary.Fusion{"wiki": "best"}},
-			Ask:    AskConfig{KBs: map[string]string{"wiki": " ", "No!": "x"}},
-		}, []string{`search.fusion is "best"`, `search.alphas has 2 for "wiki"`, `search.alphas: knowledge base "No!"`, `search.fusions for "wiki" is "best"`, `ask.kbs: knowledge base "No!"`, `ask.kbs has nothing for "wiki"`}},
+			Search: SearchConfig{Fusion: "best", Alphas: map[string]float64{"wiki": 2, "No!": 0}, Fusions: map[string]tributary.Fusion{"wiki": "best"},
+				DocumentWeight: &tooMuch, DocumentWeights: map[string]float64{"wiki": 2, "No!": 0}},
+			Ask: AskConfig{KBs: map[string]string{"wiki": " ", "No!": "x"}},
+		}, []string{`search.fusion is "best"`, `search.alphas has 2 for "wiki"`, `search.alphas: knowledge base "No!"`, `search.fusions for "wiki" is "best"`, `search.document_weight is 1.5`, `search.document_weights has 2 for "wiki"`, `search.document_weights: knowledge base "No!"`, `ask.kbs: knowledge base "No!"`, `ask.kbs has nothing for "wiki"`}},
 		{"an unknown provider", Config{Generator: GeneratorConfig{Provider: "magic"}}, []string{`generator.provider is "magic"`}},
 		{"no server and no model", Config{Generator: GeneratorConfig{Provider: "openai"}}, []string{"generator.base_url is empty", "generator.model is empty"}},
 		{"no URL", openai("http://a b"), []string{"generator.base_url is not a URL"}},

@@ -62,10 +62,11 @@ func TestAKnowledgeBaseHasItsOwnMix(t *testing.T) {
 	all["blue"].put("b.md", 1, "apple pear")
 	w := &Worker{Searcher: all, Records: all, Alpha: 0.25, Limits: SearchConfig{
 		Fusion: tributary.FusionRanked, Alphas: map[string]float64{"red": 0}, Fusions: map[string]tributary.Fusion{"red": tributary.FusionRelative},
+		DocumentWeights: map[string]float64{"red": .5, "blue": .125},
 	}}
 	w.EmbedQuery = func(context.Context, string) (tributary.Vector, error) { return tributary.Vector{1}, nil }
 	half := 0.5
-	red, blue := tributary.Mix{Alpha: 0, Fusion: tributary.FusionRelative}, tributary.Mix{Alpha: .25, Fusion: tributary.FusionRanked}
+	red, blue := tributary.Mix{Alpha: 0, Fusion: tributary.FusionRelative, DocumentWeight: .5}, tributary.Mix{Alpha: .25, Fusion: tributary.FusionRanked, DocumentWeight: .125}
 	for name, tt := range map[string]struct {
 		kbs    []string
 		alpha  *float64
@@ -75,8 +76,8 @@ func TestAKnowledgeBaseHasItsOwnMix(t *testing.T) {
 		"what is set for it":    {[]string{"red"}, nil, "", tributary.SearchExplain{Mix: red}},
 		"what is set for all":   {[]string{"blue"}, nil, "", tributary.SearchExplain{Mix: blue}},
 		"each its own":          {[]string{"red", "blue"}, nil, "", tributary.SearchExplain{Mix: red, KBs: map[string]tributary.Mix{"red": red, "blue": blue}}},
-		"what the request says": {[]string{"red"}, &half, tributary.FusionRanked, tributary.SearchExplain{Mix: tributary.Mix{Alpha: .5, Fusion: tributary.FusionRanked}}},
-		"a part of it":          {[]string{"red"}, &half, "", tributary.SearchExplain{Mix: tributary.Mix{Alpha: .5, Fusion: tributary.FusionRelative}}},
+		"what the request says": {[]string{"red"}, &half, tributary.FusionRanked, tributary.SearchExplain{Mix: tributary.Mix{Alpha: .5, Fusion: tributary.FusionRanked, DocumentWeight: .5}}},
+		"a part of it":          {[]string{"red"}, &half, "", tributary.SearchExplain{Mix: tributary.Mix{Alpha: .5, Fusion: tributary.FusionRelative, DocumentWeight: .5}}},
 	} {
 		got := searchFor(t, w, tributary.SearchRequest{Query: "apple", Alpha: tt.alpha, SearchOptions: tributary.SearchOptions{
 			KBs: tt.kbs, Fusion: tt.fusion, Explain: true,
@@ -283,7 +284,7 @@ func TestExplainTellsWhereAHitComesFrom(t *testing.T) {
 	m.put("b.md", 4, "apple pie")
 	got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple", SearchOptions: tributary.SearchOptions{Explain: true}})
 	one := 1.0
-	if diff := cmp.Diff(&tributary.HitExplain{Keyword: &one, KeywordRank: 1, Fused: 1, Birth: 3, Relevance: 1 / (1 + math.Exp(-confidenceSlope-confidenceOffset))}, got.Hits[0].Explain); diff != "" {
+	if diff := cmp.Diff(&tributary.HitExplain{Keyword: &one, KeywordRank: 1, Fused: 1, Document: &one, Birth: 3, Relevance: 1 / (1 + math.Exp(-confidenceSlope-confidenceOffset))}, got.Hits[0].Explain); diff != "" {
 		t.Errorf("hit (-want +got):\n%s", diff)
 	}
 	if got.Explain.Keywords != 2 || len(got.Explain.Steps) == 0 {
@@ -299,6 +300,7 @@ func TestOptionsAreRefusedInWords(t *testing.T) {
 		`fusion is "best", want "relative" or "ranked"`:                {SearchOptions: tributary.SearchOptions{Fusion: "best"}},
 		`context is "all", want "passages", "sections" or "documents"`: {SearchOptions: tributary.SearchOptions{Context: "all"}},
 		"diversity is 2, want 0 (by score alone) to 1":                 {SearchOptions: tributary.SearchOptions{Diversity: 2}},
+		"document_weight is 2, want 0 (passages alone) to 1":           {SearchOptions: tributary.SearchOptions{DocumentWeight: new(2.0)}},
 		"min_score is -1, want 0 or more":                              {SearchOptions: tributary.SearchOptions{MinScore: -1}},
 		"min_relevance is 2, want 0 (any) to 1":                        {SearchOptions: tributary.SearchOptions{MinRelevance: 2}},
 		"max_tokens is -1, want at least 1":                            {SearchOptions: tributary.SearchOptions{MaxTokens: -1}},

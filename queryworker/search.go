@@ -282,9 +282,10 @@ func (s *search) renew(ctx context.Context, moved []*candidate) error {
 	return nil
 }
 
-// choose turns the pool into at most k candidates: scores by recency and
-// reranker, the thresholds, diversity.
+// choose turns the pool into at most k candidates: scores by document, recency
+// and reranker, the thresholds, diversity.
 func (s *search) choose(ctx context.Context, pool []*candidate) []*candidate {
+	s.favourDocuments(pool)
 	pool = s.rerank(ctx, pool)
 	if r := s.req.Recency; r != nil {
 		favourRecent(pool, *r, time.Now())
@@ -306,11 +307,12 @@ func (s *search) choose(ctx context.Context, pool []*candidate) []*candidate {
 	return pool[:min(s.k, len(pool))]
 }
 
-// better orders candidates by score, and equal scores so that the order does
-// not depend on the index.
+// better orders candidates by score, and equal scores by what was fused, and
+// then so that the order does not depend on the index.
 func better(a, b *candidate) int {
 	return cmp.Or(
 		cmp.Compare(b.score, a.score),
+		cmp.Compare(b.why.Fused, a.why.Fused),
 		cmp.Compare(a.URI, b.URI),
 		cmp.Compare(a.Document, b.Document),
 		cmp.Compare(a.ID, b.ID),

@@ -195,7 +195,7 @@ func TestRepeatedPassageOfOneDocumentIsOneHit(t *testing.T) {
 	m := newModel()
 	m.put("a.md", 1, "apple", "apple", "apple pie")
 	m.put("b.md", 1, "apple")
-	got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple"})
+	got := searchFor(t, m.worker(), tributary.SearchRequest{Query: "apple", SearchOptions: tributary.SearchOptions{DocumentWeight: new(float64)}})
 	var uris []string
 	for i, h := range got.Hits {
 		uris = append(uris, h.URI+" "+h.Text)

@@ -110,6 +110,10 @@ func (w *Worker) mix(kb string, req tributary.SearchRequest) tributary.Mix {
 	if req.Alpha != nil {
 		m.Alpha = *req.Alpha
 	}
+	m.DocumentWeight = limits.documentWeight(kb, m.Fusion)
+	if req.DocumentWeight != nil {
+		m.DocumentWeight = *req.DocumentWeight
+	}
 	if w.EmbedQuery == nil {
 		m.Alpha = 0
 	}
@@ -156,7 +160,9 @@ func checkOptions(o *tributary.SearchOptions) error {
 			return invalid("%w", err)
 		}
 	}
-	switch {
+	switch w := o.DocumentWeight; {
+	case w != nil && !(*w >= 0 && *w <= 1):
+		return invalid("document_weight is %v, want 0 (passages alone) to 1 (documents alone)", *w)
 	case !slices.Contains([]tributary.Context{tributary.ContextPassages, tributary.ContextSections, tributary.ContextDocuments}, o.Context):
 		return invalid("context is %q, want %q, %q or %q", o.Context, tributary.ContextPassages, tributary.ContextSections, tributary.ContextDocuments)
 	case o.MaxTokens < 0:

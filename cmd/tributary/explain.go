@@ -11,10 +11,10 @@ import (
 
 // printExplain tells how a reply came about.
 func (a *app) printExplain(e *tributary.SearchExplain) {
-	a.printf("\n%s\n", a.out.paint(dim, fmt.Sprintf("alpha %.2f, %s fusion; candidates: %d by words, %d by vector; %d not current, %d below the score, %d not relevant",
-		e.Alpha, e.Fusion, e.Keywords, e.Vectors, e.Dropped, e.Below, e.Irrelevant)))
+	a.printf("\n%s\n", a.out.paint(dim, fmt.Sprintf("%s; candidates: %d by words, %d by vector; %d not current, %d below the score, %d not relevant",
+		mixed(e.Mix), e.Keywords, e.Vectors, e.Dropped, e.Below, e.Irrelevant)))
 	for _, kb := range slices.Sorted(maps.Keys(e.KBs)) {
-		a.printf("%s\n", a.out.paint(dim, fmt.Sprintf("%s: alpha %.2f, %s fusion", cleanLine(kb), e.KBs[kb].Alpha, e.KBs[kb].Fusion)))
+		a.printf("%s\n", a.out.paint(dim, cleanLine(kb)+": "+mixed(e.KBs[kb])))
 	}
 	for _, old := range e.TooOld {
 		a.printf("%s\n", a.out.paint(dim, fmt.Sprintf("too old (%s): %s", age(old.AgeS), cleanLine(old.URI))))
@@ -31,6 +31,10 @@ func (a *app) printExplain(e *tributary.SearchExplain) {
 	}
 }
 
+func mixed(m tributary.Mix) string {
+	return fmt.Sprintf("alpha %.2f, %s fusion, document weight %.2f", m.Alpha, m.Fusion, m.DocumentWeight)
+}
+
 // reasons is how a hit came to its rank, in one line.
 func reasons(e *tributary.HitExplain) string {
 	parts := []string{}
@@ -41,6 +45,9 @@ func reasons(e *tributary.HitExplain) string {
 		parts = append(parts, fmt.Sprintf("vector %.3f (#%d)", *e.Vector, e.VectorRank))
 	}
 	parts = append(parts, fmt.Sprintf("fused %.3f", e.Fused))
+	if e.Document != nil {
+		parts = append(parts, fmt.Sprintf("document %.3f", *e.Document))
+	}
 	if e.Rerank != nil {
 		parts = append(parts, fmt.Sprintf("reranked %.3f", *e.Rerank))
 	}

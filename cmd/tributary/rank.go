@@ -13,6 +13,7 @@ import (
 type rankFlags struct {
 	kbs           []string
 	fusion        string
+	document      float64
 	noRerank      bool
 	minScore      float64
 	minRelevance  float64
@@ -23,11 +24,14 @@ type rankFlags struct {
 	context       string
 	maxAge        time.Duration
 	explain       bool
+	set           *pflag.FlagSet // nil: no flag was given
 }
 
 func (r *rankFlags) add(flags *pflag.FlagSet, explain string) {
+	r.set = flags
 	flags.StringSliceVar(&r.kbs, "kbs", nil, "search these knowledge `BASES` together, in place of --kb")
 	flags.StringVar(&r.fusion, "fusion", "", "how words and meaning are joined: `relative` scores or ranked")
+	flags.Float64Var(&r.document, "document-weight", 0, "weight of the document against the passage, `0..1` (default: search.document_weight)")
 	flags.BoolVar(&r.noRerank, "no-rerank", false, "skip the configured reranker")
 	flags.Float64Var(&r.minScore, "min-score", 0, "leave out hits below this `SCORE`")
 	flags.Float64Var(&r.minRelevance, "min-relevance", 0, "leave out hits that have too little of what is asked, `0..1`")
@@ -46,6 +50,9 @@ func (r *rankFlags) options() tributary.SearchOptions {
 	o := tributary.SearchOptions{
 		KBs: r.kbs, Fusion: tributary.Fusion(r.fusion), MinScore: r.minScore, MinRelevance: r.minRelevance, Unique: r.unique,
 		Diversity: r.diversity, Context: tributary.Context(r.context), MaxAgeS: r.maxAge.Seconds(), Explain: r.explain,
+	}
+	if r.set != nil && r.set.Changed("document-weight") {
+		o.DocumentWeight = &r.document
 	}
 	if r.noRerank {
 		off := false

@@ -158,6 +158,7 @@ func TestRankingReachesLucene(t *testing.T) {
 			if *measure {
 				keywords := s.ndcg(set.Queries, new(float64), tributary.SearchOptions{})
 				byRank := s.ndcg(set.Queries, nil, tributary.SearchOptions{Fusion: tributary.FusionRanked})
+				s.measureDocumentWeights(set)
 				d := eval.Difference(keywords, hybrid)
 				t.Logf("keywords %.4f, by rank %.4f; default - keywords %+.4f [%+.4f, %+.4f]",
 					eval.Mean(keywords), eval.Mean(byRank), d.Mean, d.Low, d.High)
@@ -173,6 +174,117 @@ func TestRankingReachesLucene(t *testing.T) {
 				t.Errorf("nDCG@10 %.4f, want at least %.3f", got, floor)
 			}
 		})
+	}
+}
+
+// measureDocumentWeights logs what weights of the document give against none:
+// several under the default, and the default weight under other ways to rank.
+func (s *system) measureDocumentWeights(set eval.Dataset) {
+	s.t.Helper()
+	none, half := 0.0, 0.5
+	for _, how := range []struct {
+		name    string
+		alpha   *float64
+		fusion  tributary.Fusion
+		weights []float64
+	}{
+		{"default", nil, "", []float64{.1, .2, .3, .4, .5, 1}},
+		{"keywords", &none, "", []float64{.2}},
+		{"alpha 0.5", &half, "", []float64{.2}},
+		{"by rank", nil, tributary.FusionRanked, []float64{.2}},
+	} {
+		ask := func(weight float64) []float64 {
+			return s.ndcg(set.Queries, how.alpha, tributary.SearchOptions{Fusion: how.fusion, DocumentWeight: &weight})
+		}
+		without := ask(0)
+		for _, weight := range how.weights {
+			d := eval.Difference(without, ask(weight))
+			s.t.Logf("%s, document weight %.1f: %+.4f [%+.4f, %+.4f] against %.4f without", how.name, weight, d.Mean, d.Low, d.High, eval.Mean(without))
+		}
+	}
+}
+
+// TestLongDocumentsAreFoundByAllTheirPassages joins the sections of each page
+// of anthropic-docs to one document, and holds the default at or above the
+// ranking by the best passage alone.
+func TestLongDocumentsAreFoundByAllTheirPassages(t *testing.T) {
+	sections, err := eval.Load(testenv.SharedData(t, "qa-anthropic-docs"))
+	fatal(t, err)
+	pages := pagesOf(sections)
+	s := newSystem(t)
+	s.fill(pages.Documents, "text/plain")
+	byPassage, byDocument := s.ndcg(pages.Queries, nil, tributary.SearchOptions{DocumentWeight: new(float64)}), s.ndcg(pages.Queries, nil, tributary.SearchOptions{})
+	t.Logf("%d pages nDCG@10: by the best passage %.4f, default %.4f", len(pages.Documents), eval.Mean(byPassage), eval.Mean(byDocument))
+	if *measure {
+		s.measureDocumentWeights(pages)
+	}
+	if eval.Mean(byDocument) < eval.Mean(byPassage) {
+		t.Error("the score of the document makes the ranking worse")
+	}
+}
+
+// pagesOf joins the sections of a page, whose ids are its address and a
+// fragment.
+func pagesOf(sections eval.Dataset) eval.Dataset {
+	page := func(section string) string {
+		address, _, _ := strings.Cut(section, "#")
+		return address
+	}
+	var pages eval.Dataset
+	at := map[string]int{}
+	for _, d := range sections.Documents {
+		id := page(d.ID)
+		i, known := at[id]
+		if !known {
+			i = len(pages.Documents)
+			at[id] = i
+			pages.Documents = append(pages.Documents, eval.Document{ID: id, Title: id[strings.LastIndex(strings.TrimRight(id, "/"), "/")+1:]})
+		}
+		pages.Documents[i].Text += d.Text + "\n\n"
+	}
+	for _, q := range sections.Queries {
+		relevant := eval.Judgements{}
+		for section, grade := range q.Relevant {
+			relevant[page(section)] = max(relevant[page(section)], grade)
+		}
+		pages.Queries = append(pages.Queries, eval.Query{ID: q.ID, Text: q.Text, Relevant: relevant})
+	}
+	return pages
+}
+
+func TestWeightOfDocumentsReachesTheRanking(t *testing.T) {
+	s := newSystem(t, set("search.document_weight", "0"))
+	filler := strings.Repeat("Everything else is told elsewhere, at some length. ", 12)
+	about := func(heading, text string) string { return "# " + heading + "\n\n" + text + " " + filler + "\n\n" }
+	var receipts []tributary.Receipt
+	for uri, text := range map[string]string{
+		"note:one":  about("Apples", "Apples are apples. Apples!") + about("Rain", "It rained.") + about("Wind", "It blew."),
+		"note:all":  about("Apples", "Apples are apples.") + about("Apples, too", "Apples are red apples.") + about("Apples again", "Apples are green apples."),
+		"note:rest": about("Snow", "It fell on apples."),
+	} {
+		r, err := s.Add(t.Context(), tributary.AddRequest{URI: uri, Text: text, Attributes: tributary.Attributes{ContentType: "text/markdown"}})
+		fatal(t, err)
+		receipts = append(receipts, r)
+	}
+	s.settled(receipts...)
+	search := func(weight *float64) tributary.SearchReply {
+		reply, err := s.Search(t.Context(), tributary.SearchRequest{Query: "apples", SearchOptions: tributary.SearchOptions{DocumentWeight: weight, Explain: true}})
+		fatal(t, err)
+		return reply
+	}
+	for _, tt := range []struct {
+		weight *float64
+		first  string
+		want   float64
+	}{{nil, "note:one", 0}, {new(1.0), "note:all", 1}} {
+		reply := search(tt.weight)
+		if len(reply.Hits) == 0 {
+			t.Fatal("nothing was found")
+		}
+		best := reply.Hits[0]
+		if best.URI != tt.first || reply.Explain.DocumentWeight != tt.want || (best.Explain.Document != nil) != (tt.want > 0) {
+			t.Errorf("weight %v: %s first, %+v, %+v", tt.want, best.URI, *best.Explain, reply.Explain.Mix)
+		}
 	}
 }
 

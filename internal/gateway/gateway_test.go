@@ -494,7 +494,7 @@ func TestMCPToolsOverAPipe(t *testing.T) {
 // useOptions searches and asks with fields that both share, as JSON.
 func useOptions(t *testing.T, session *mcp.ClientSession, s *system) {
 	t.Helper()
-	args := map[string]any{"query": "x", "k": 3, "alpha": 0.5, "kbs": []string{"wiki", "notes"}, "context": "documents",
+	args := map[string]any{"query": "x", "k": 3, "alpha": 0.5, "document_weight": 0.5, "kbs": []string{"wiki", "notes"}, "context": "documents",
 		"filter": map[string]any{"sources": []string{"docs"}, "not": map[string]any{"languages": []string{"de"}}}, "explain": true, "max_age_seconds": 60}
 	for _, tool := range []string{"search", "ask"} {
 		reply, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: args})
@@ -504,10 +504,10 @@ func useOptions(t *testing.T, session *mcp.ClientSession, s *system) {
 		args["question"] = args["query"]
 		delete(args, "query")
 	}
-	alpha := 0.5
-	want := tributary.SearchRequest{K: 3, Alpha: &alpha,
+	half := 0.5
+	want := tributary.SearchRequest{K: 3, Alpha: &half,
 		Filter:        tributary.Filter{Sources: []string{"docs"}, FilterTerms: tributary.FilterTerms{Not: &tributary.PlainFilter{Languages: []string{"de"}}}},
-		SearchOptions: tributary.SearchOptions{KBs: []string{"wiki", "notes"}, Context: tributary.ContextDocuments, MaxAgeS: 60, Explain: true}}
+		SearchOptions: tributary.SearchOptions{KBs: []string{"wiki", "notes"}, DocumentWeight: &half, Context: tributary.ContextDocuments, MaxAgeS: 60, Explain: true}}
 	search, ask := s.searched[len(s.searched)-1], s.asked[len(s.asked)-1]
 	search.Query = ""
 	if diff := cmp.Diff(want, search); diff != "" {

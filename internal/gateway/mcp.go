@@ -66,7 +66,7 @@ type searchTool struct {
 // optionsHelp tells an assistant what the fields that search and ask share are
 // for.
 const optionsHelp = " Optional: filter (sources, uri_prefix, languages, content_types, changed_after, metadata, any, not); kbs, to search several " +
-	"knowledge bases together; context, passages or sections or documents; expand, neighbours before and after; recency, diversity, unique, " +
+	"knowledge bases together; context, passages or sections or documents; expand, neighbours before and after; recency, diversity, unique, document_weight, " +
 	"min_score, min_relevance, rerank; max_age_seconds, to use only what was verified at its source so lately; explain."
 
 func (t tools) search(ctx context.Context, _ *mcp.CallToolRequest, in searchTool) (*mcp.CallToolResult, any, error) {
