@@ -80,7 +80,8 @@ type SourceOptions struct {
 	// Endpoint and Region of an S3-compatible store; "" means AWS.
 	Endpoint string `json:"endpoint,omitempty"`
 	Region   string `json:"region,omitempty"`
-	// Notifications is the NATS subject on which the store tells of changes.
+	// Notifications is the NATS subject on which the store of an s3 source
+	// publishes what changes.
 	Notifications string `json:"notifications,omitempty"`
 
 	// User, and where the worker finds the secret that goes with it: a file on
@@ -133,6 +134,11 @@ func (o SourceOptions) check() error {
 	}
 	if o.MaxDocuments < 0 || o.Depth < 0 {
 		errs = append(errs, errors.New("max_documents and depth must not be negative"))
+	}
+	if o.Notifications != "" {
+		if err := CheckSubject(o.Notifications); err != nil {
+			errs = append(errs, fmt.Errorf("notifications: %w", err))
+		}
 	}
 	if o.SecretFile != "" && o.SecretEnv != "" {
 		errs = append(errs, errors.New("secret_file and secret_env are both set: set one"))

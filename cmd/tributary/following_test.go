@@ -3,12 +3,19 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/internal/testenv"
@@ -183,4 +190,44 @@ func TestAnAnswerCanDemandAnAge(t *testing.T) {
 	if len(reply.Hits) != 4 || reply.TooOld > 0 || len(reply.StaleSources) > 0 {
 		t.Errorf("within an hour: %+v", reply)
 	}
+}
+
+// A bucket is followed by what its store publishes, as MinIO does; between its
+// listings lie hours.
+func TestABucketIsFollowedByItsNotifications(t *testing.T) {
+	s := newSystem(t, func(s *system) { s.cfg.Ingest.Fetch.AllowNetworks = []string{"127.0.0.0/8"} })
+	backend := s3mem.New()
+	fatal(t, backend.CreateBucket("docs"))
+	put := func(key, text string) {
+		meta := map[string]string{"Content-Type": "text/markdown", "Last-Modified": time.Now().UTC().Format(http.TimeFormat)}
+		_, err := backend.PutObject("docs", key, meta, strings.NewReader(text), int64(len(text)), nil)
+		fatal(t, err)
+	}
+	store := httptest.NewServer(gofakes3.New(backend).Server())
+	t.Cleanup(store.Close)
+	js, err := jetstream.New(s.nc)
+	fatal(t, err)
+	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BUCKETS", Subjects: []string{"bucket.>"}})
+	fatal(t, err)
+	put("kb/sky.md", "The sky over the harbour is vermilion.")
+	_, err = s.AddSource(t.Context(), tributary.SourceAddRequest{Source: tributary.Source{Name: "handbook", Kind: tributary.SourceS3, Location: "s3://docs/kb",
+		Options: tributary.SourceOptions{Endpoint: store.URL, Notifications: "bucket.events", EveryS: 36000}}})
+	fatal(t, err)
+	awaitText(t, s, "vermilion", "sky.md")
+	testenv.Eventually(t, t.Context(), func() error {
+		_, err := js.Consumer(t.Context(), "BUCKETS", "tributary_"+s.kb+"_handbook")
+		return err
+	})
+	tell := func(event, key string) {
+		_, err := js.Publish(t.Context(), "bucket.events", []byte(fmt.Sprintf(`{"EventName": %q, "Key": "docs/kb/x", "Records": [
+			{"eventName": %q, "s3": {"bucket": {"name": "docs"}, "object": {"key": %q, "sequencer": "1"}}}]}`, event, event, url.QueryEscape(key))))
+		fatal(t, err)
+	}
+	put("kb/the crane.md", "The crane lifts forty tonnes.")
+	tell("s3:ObjectCreated:Put", "kb/the crane.md")
+	awaitText(t, s, "tonnes", "the%20crane.md")
+	_, err = backend.DeleteObject("docs", "kb/sky.md")
+	fatal(t, err)
+	tell("s3:ObjectRemoved:Delete", "kb/sky.md")
+	awaitText(t, s, "vermilion")
 }

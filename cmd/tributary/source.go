@@ -59,13 +59,14 @@ func newSourceAdd(a *app) *cobra.Command {
 looks like, --kind and --name say them. Under the name of a source that exists,
 its settings are changed.
 
-Kinds: folder, feed, sitemap, site, page, git, s3, subject, webhook (which has no
-location). A folder is followed by workers on this machine only. To a subject
+Kinds: folder, feed, sitemap, site, page, git, s3, subject, webhook (which has
+no location). A folder is followed by workers on this machine only. To a subject
 your own programs publish documents.`,
 		Example: `  tributary source add ~/notes
   tributary source add --exclude '/archive/' https://docs.example.com/guide/
   tributary source add --linked --wait https://blog.example.com/feed.xml
-  tributary source add --kind subject 'wiki.>'`,
+  tributary source add --kind subject 'wiki.>'
+  tributary source add --notifications bucket.events s3://docs/kb`,
 		Args: usage(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.sourceAdd(cmd.Context(), args, f, cmd.Flags().Changed("hold-below"))
@@ -92,7 +93,7 @@ func (f *sourceOptions) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.KnownHosts, "known-hosts", "", "git over ssh: `FILE` on the worker's machine with the key of the host")
 	flags.StringVar(&o.Endpoint, "endpoint", "", "s3: `URL` of the store (default: AWS)")
 	flags.StringVar(&o.Region, "region", "", "s3: `NAME` of the region")
-	flags.StringVar(&o.Notifications, "notifications", "", "s3: NATS `SUBJECT` on which the store tells of changes")
+	flags.StringVar(&o.Notifications, "notifications", "", "s3: NATS `SUBJECT` where the store tells of changes")
 	flags.StringVar(&o.User, "user", "", "`USER` or access key to log in with")
 	flags.StringVar(&o.SecretFile, "secret-file", "", "`FILE` on the worker's machine with the password, token or key")
 	flags.StringVar(&o.SecretEnv, "secret-env", "", "environment variable `NAME` of the worker with it")

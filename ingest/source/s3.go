@@ -61,7 +61,16 @@ func (p place) key(uri string) (string, error) {
 // sent before the listing fails.
 const requestTries = 3
 
+// bucketOptions are those that mean something for a bucket.
+var bucketOptions = []string{
+	"include", "exclude", "every_seconds", "min_seconds", "max_seconds", "hold_below", "max_documents", "host", "endpoint",
+	"region", "notifications", "user", "secret_file", "secret_env", "language", "metadata",
+}
+
 func newBucket(s tributary.Source, env Env) (Follower, error) {
+	if err := checkOptions(s, bucketOptions); err != nil {
+		return nil, tributary.Reject(err)
+	}
 	where, err := parsePlace(s.Location)
 	if err != nil {
 		return nil, err
@@ -141,8 +150,7 @@ func (b *bucket) List(ctx context.Context, _ json.RawMessage, yield func(Item) e
 
 // item describes an object, and returns false if it is not to be followed.
 func (b *bucket) item(object minio.ObjectInfo) (_ Item, ok bool, note string) {
-	path := strings.TrimPrefix(object.Key, b.prefix)
-	if path == "" || strings.HasSuffix(path, "/") || hidden(path) || !b.scope.holds(path) {
+	if !b.follows(object.Key) {
 		return Item{}, false, ""
 	}
 	uri := b.uri(object.Key)
@@ -150,6 +158,12 @@ func (b *bucket) item(object minio.ObjectInfo) (_ Item, ok bool, note string) {
 		return Item{}, false, "left out: " + err.Error()
 	}
 	return Item{URI: uri, Tag: objectTag(object), Modified: object.LastModified.Truncate(time.Second)}, true, ""
+}
+
+// follows reports whether the object of a key is one of the source's.
+func (b *bucket) follows(key string) bool {
+	path, below := strings.CutPrefix(key, b.prefix)
+	return below && path != "" && !strings.HasSuffix(path, "/") && !hidden(path) && b.scope.holds(path)
 }
 
 func objectTag(o minio.ObjectInfo) string { return fmt.Sprintf("%s-%x", o.ETag, o.Size) }

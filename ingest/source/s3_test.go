@@ -196,40 +196,56 @@ const putEvent = `{"EventName":"s3:ObjectCreated:Put","Key":"docs/kb/a b.md","Re
 "eventName":"s3:ObjectCreated:Put","s3":{"s3SchemaVersion":"1.0","configurationId":"Config","bucket":{"name":"docs","arn":"arn:aws:s3:::docs"},
 "object":{"key":"kb%2Fa+b.md","size":3,"eTag":"f97c5d29941bfb1b2fdab0874906ab82","contentType":"text/markdown","sequencer":"1"}}}]}`
 
-func TestNotifiedReadsWhatStoresSend(t *testing.T) {
+func TestS3HearsWhatStoresPublish(t *testing.T) {
+	one := []string{"s3://docs/kb/a%20b.md"}
 	for _, tt := range []struct {
 		name, location, data string
+		options              tributary.SourceOptions
 		want                 []string
 		fails                bool
 	}{
-		{"MinIO", "s3://docs/kb", putEvent, []string{"s3://docs/kb/a%20b.md"}, false},
-		{"the whole bucket", "s3://docs", putEvent, []string{"s3://docs/kb/a%20b.md"}, false},
-		{"another prefix", "s3://docs/k", putEvent, nil, false},
-		{"another bucket", "s3://doc", putEvent, nil, false},
-		{"no records", "s3://docs", `{"EventName":"s3:ObjectRemoved:Delete","Key":"docs/a+b.md"}`, []string{"s3://docs/a+b.md"}, false},
-		{"AWS's test", "s3://docs", `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"docs"}`, nil, false},
-		{"something else", "s3://docs", `{"a":1}`, nil, true},
-		{"no JSON", "s3://docs", `x`, nil, true},
-		{"a broken key", "s3://docs", strings.Replace(putEvent, "kb%2Fa+b.md", "%zz", 1), nil, true},
-		{"no location", "docs", putEvent, nil, true},
+		{name: "MinIO", location: "s3://docs/kb", data: putEvent, want: one},
+		{name: "the whole bucket", location: "s3://docs", data: putEvent, want: one},
+		{name: "another prefix", location: "s3://docs/k", data: putEvent},
+		{name: "another bucket", location: "s3://doc", data: putEvent},
+		{name: "a pattern", location: "s3://docs", data: putEvent, options: tributary.SourceOptions{Include: []string{"*.md"}}, want: one},
+		{name: "another pattern", location: "s3://docs", data: putEvent, options: tributary.SourceOptions{Exclude: []string{"*.md"}}},
+		{name: "a hidden key", location: "s3://docs", data: strings.Replace(putEvent, "kb%2Fa+b.md", ".kb%2Fa", 1)},
+		{name: "a folder", location: "s3://docs/kb", data: strings.Replace(putEvent, "kb%2Fa+b.md", "kb%2F", 1)},
+		{name: "no records", location: "s3://docs", data: `{"EventName":"s3:ObjectRemoved:Delete","Key":"docs/a+b.md"}`, want: []string{"s3://docs/a+b.md"}},
+		{name: "AWS's test", location: "s3://docs", data: `{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"docs"}`},
+		{name: "something else", location: "s3://docs", data: `{"a":1}`, fails: true},
+		{name: "no JSON", location: "s3://docs", data: `x`, fails: true},
+		{name: "a broken key", location: "s3://docs", data: strings.Replace(putEvent, "kb%2Fa+b.md", "%zz", 1), fails: true},
 	} {
-		got, err := Notified(tt.location, []byte(tt.data))
+		f := follow(t, tributary.SourceS3, tt.location, tt.options, Env{})
+		got, err := f.(Listener).Heard([]byte(tt.data))
 		if !slices.Equal(got, tt.want) || (err != nil) != tt.fails {
 			t.Errorf("%s: got %q, error %v", tt.name, got, err)
 		}
 	}
 }
 
-func FuzzNotified(f *testing.F) {
+func TestS3RefusesWhatMeansNothingForABucket(t *testing.T) {
+	_, err := New(tributary.Source{Name: "x", Kind: tributary.SourceS3, Location: "s3://docs", Options: tributary.SourceOptions{Branch: "main"}}, Env{})
+	if err == nil || !strings.Contains(err.Error(), "branch") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := New(tributary.Source{Name: "x", Kind: tributary.SourceS3, Location: "docs"}, Env{}); err == nil {
+		t.Error("a location without a scheme is taken")
+	}
+}
+
+func FuzzHeard(f *testing.F) {
 	f.Add([]byte(putEvent))
+	b := &bucket{place: place{bucket: "docs", prefix: "kb/"}}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		uris, err := Notified("s3://docs/kb", data)
+		uris, err := b.Heard(data)
 		if err != nil && uris != nil {
 			t.Errorf("%q along with %v", uris, err)
 		}
-		where := place{bucket: "docs", prefix: "kb/"}
 		for _, uri := range uris {
-			if key, err := where.key(uri); err != nil || where.uri(key) != uri {
+			if key, err := b.key(uri); err != nil || b.uri(key) != uri {
 				t.Errorf("%q does not name an object: %v", uri, err)
 			}
 		}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -27,24 +28,18 @@ type notification struct {
 	} `json:"Records"`
 }
 
-// Notified returns the URIs below the location of an S3 source that a bucket
-// notification says have changed, appeared or gone; none if it is about others.
-// What is not a notification is an error.
-func Notified(location string, data []byte) ([]string, error) {
-	where, err := parsePlace(location)
-	if err != nil {
-		return nil, err
-	}
+// Heard implements Listener for the notifications of the store.
+func (b *bucket) Heard(message []byte) ([]string, error) {
 	var n notification
-	if err := json.Unmarshal(data, &n); err != nil {
+	if err := json.Unmarshal(message, &n); err != nil {
 		return nil, fmt.Errorf("read a bucket notification: %w", err)
 	}
 	if len(n.Records) == 0 && n.Key == "" && n.Event == "" {
-		return nil, fmt.Errorf("read a bucket notification: it has neither Records nor a Key")
+		return nil, errors.New("read a bucket notification: it has neither Records nor a Key")
 	}
 	var uris []string
 	add := func(bucket, key string) {
-		if uri := where.uri(key); bucket == where.bucket && strings.HasPrefix(key, where.prefix) && key != where.prefix && !slices.Contains(uris, uri) {
+		if uri := b.uri(key); bucket == b.bucket && b.follows(key) && !slices.Contains(uris, uri) {
 			uris = append(uris, uri)
 		}
 	}

@@ -34,6 +34,16 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func(uris ...string)) error
 }
 
+// A Listener is a Follower whose source publishes what changes, in messages that
+// somebody else receives.
+type Listener interface {
+	Looker
+	// Heard returns the URIs of the items that a message says have changed,
+	// appeared or gone; none if it is about others. What is no such message is an
+	// error. A message may come late, twice, or be made up: what is true Look tells.
+	Heard(message []byte) ([]string, error)
+}
+
 // A Looker is a Follower that can look at one item without listing the others.
 type Looker interface {
 	// Look returns the item as List would, and false if List would not yield it.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,11 +33,12 @@ type script struct {
 	links   map[string][]string
 	hidden  map[string]bool // pages that ask not to be indexed
 	loads   int
-	changed chan []string
+	lists   int
+	lookErr map[string]error
 }
 
 func newScript(uris ...string) *script {
-	s := &script{docs: map[string]string{}, listing: source.Listing{Authoritative: true}, changed: make(chan []string, 8)}
+	s := &script{docs: map[string]string{}, listing: source.Listing{Authoritative: true}}
 	for _, uri := range uris {
 		s.docs[uri] = "first " + uri
 	}
@@ -54,6 +56,7 @@ func (s *script) item(uri string) source.Item {
 func (s *script) List(_ context.Context, _ json.RawMessage, yield func(source.Item) error) (source.Listing, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lists++
 	for _, uri := range slices.Sorted(maps.Keys(s.docs)) {
 		if s.listing.Partial && uri != "test:start" {
 			continue
@@ -71,7 +74,31 @@ func (s *script) Look(_ context.Context, uri string) (source.Item, bool, error) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, ok := s.docs[uri]
-	return s.item(uri), ok, nil
+	return s.item(uri), ok, s.lookErr[uri]
+}
+
+// Heard reads a message that is a list of URIs.
+func (s *script) Heard(message []byte) ([]string, error) {
+	if string(message) == "bad" {
+		return nil, errors.New("it is bad")
+	}
+	return slices.DeleteFunc(strings.Fields(string(message)), func(uri string) bool { return !strings.HasPrefix(uri, "test:") }), nil
+}
+
+// set changes a document of the source, "" deletes it.
+func (s *script) set(uri, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.docs[uri] = text
+	if text == "" {
+		delete(s.docs, uri)
+	}
+}
+
+func (s *script) listed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lists
 }
 
 func (s *script) Load(_ context.Context, it source.Item, known source.Known) (source.Loaded, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -71,39 +72,118 @@ func (o *owner) look(ctx context.Context) error {
 	return l.settle(ctx, err)
 }
 
-// hear visits the items that a follower says may have changed; with anything,
-// any may have.
-func (o *owner) hear(ctx context.Context, uris []string, anything bool) error {
-	l := o.newLook()
-	looker, ok := o.follower.(source.Looker)
-	if !ok || anything || !o.state.Loaded || o.state.Hold != nil {
-		return l.settle(ctx, l.list(ctx))
+// hear acts on reports. Those who wait for that are told once requests and
+// state are stored: a stalled owner, whose state is not, takes nothing from
+// another one. Its error is fatal.
+func (o *owner) hear(ctx context.Context, b batch) error {
+	if b.heard != nil {
+		b.anything = b.anything || !b.heard.seamless(o.state.Heard)
+		o.hearFrom(ctx, *b.heard)
 	}
-	slices.Sort(uris)
-	return l.settle(ctx, l.lookAt(ctx, looker, slices.Compact(uris)))
+	news := b.refused != "" && b.refused != o.state.Missed
+	o.state.Missed = cmp.Or(b.refused, o.state.Missed)
+	if len(b.uris) == 0 && !b.anything {
+		return o.show(ctx, news)
+	}
+	l := o.newLook()
+	var err error
+	if looker, ok := o.follower.(source.Looker); ok && !b.anything && o.state.Loaded && o.state.Hold == nil {
+		slices.Sort(b.uris)
+		err = l.lookAt(ctx, looker, slices.Compact(b.uris))
+	} else {
+		err = l.list(ctx)
+	}
+	end := l.settle(ctx, err)
+	if end == nil && err == nil && o.state.Failures > 0 {
+		err = errors.New("the state of the source was not stored")
+	}
+	for _, done := range b.done {
+		done(cmp.Or(end, err))
+	}
+	return end
 }
 
+// show stores the state outside of a look, if there is news.
+func (o *owner) show(ctx context.Context, news bool) error {
+	if !news {
+		return nil
+	}
+	if err := o.pen.remember(ctx, stateToken, o.state); fatal(ctx, err) {
+		return err
+	}
+	return nil
+}
+
+// sight is what looking at one item came to.
+type sight struct {
+	uri   string
+	item  source.Item
+	there bool
+}
+
+// lookAt visits these items. One that the other side refuses to show stays as
+// it is, and does not keep the others waiting.
 func (l *look) lookAt(ctx context.Context, looker source.Looker, uris []string) error {
+	seen, refused, err := l.glance(ctx, looker, uris)
+	if err != nil {
+		return err
+	}
 	var targets []target
 	var absent []*item
-	for _, uri := range uris {
-		var found source.Item
-		var ok bool
-		err := guard(func() (err error) { found, ok, err = looker.Look(ctx, uri); return err })
-		it := l.items[uri]
+	for _, s := range seen {
+		it := l.items[s.uri]
 		switch {
-		case err != nil:
-			return fmt.Errorf("look at %q: %w", uri, err)
-		case ok && (it == nil || it.failing() || it.Known.Tag != found.Tag || found.Tag == ""):
-			targets = append(targets, l.target(found))
-		case !ok && it != nil:
+		case s.there && it == nil && len(l.items)+len(targets) >= l.limit():
+			l.state.Missed = l.overflow(1)
+		case s.there && (it == nil || it.failing() || it.Gone || it.Known.Tag != s.item.Tag || s.item.Tag == ""):
+			targets = append(targets, l.target(s.item))
+		case !s.there && it != nil:
 			absent = append(absent, it)
 		}
 	}
 	if err := l.loadAll(ctx, targets); err != nil {
 		return err
 	}
-	return l.drop(ctx, absent)
+	return cmp.Or(l.drop(ctx, absent), refused)
+}
+
+// glance looks at items without loading them. Of those that were refused it
+// returns why, marked as a Reject.
+func (l *look) glance(ctx context.Context, looker source.Looker, uris []string) (seen []sight, refused, err error) {
+	var mu sync.Mutex
+	g, looking := errgroup.WithContext(ctx)
+	g.SetLimit(l.Concurrency)
+	for _, uri := range uris {
+		if looking.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			s := sight{uri: uri}
+			err := guard(func() (err error) { s.item, s.there, err = looker.Look(looking, uri); return err })
+			outcome, _ := tributary.OutcomeOf(err)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				seen = append(seen, s)
+			case outcome == tributary.Rejected:
+				refused = fmt.Errorf("look at %q: %w", uri, err)
+			default:
+				return fmt.Errorf("look at %q: %w", uri, err)
+			}
+			return nil
+		})
+	}
+	err = cmp.Or(g.Wait(), ctx.Err())
+	return seen, refused, err
+}
+
+// limit is how many documents the source may have.
+func (l *look) limit() int { return cmp.Or(l.asked.Options.MaxDocuments, l.MaxDocuments) }
+
+// overflow says that n documents were left out.
+func (l *look) overflow(n int) string {
+	return fmt.Sprintf("%d documents were left out, the limit is %d (max_documents of the source, or sources.max_documents)", n, l.limit())
 }
 
 // list reads the listing and acts on it.
@@ -148,13 +228,12 @@ func (l *look) list(ctx context.Context) error {
 // and noted.
 func (l *look) read(ctx context.Context) (map[string]source.Item, error) {
 	items, over := map[string]source.Item{}, 0
-	limit := cmp.Or(l.asked.Options.MaxDocuments, l.MaxDocuments)
 	err := guard(func() (err error) {
 		l.listing, err = l.follower.List(ctx, l.cursor(), func(found source.Item) error {
 			if err := tributary.CheckURI(found.URI); err != nil {
 				return err
 			}
-			if _, ok := items[found.URI]; !ok && len(items) >= limit {
+			if _, ok := items[found.URI]; !ok && len(items) >= l.limit() {
 				over++
 				return nil
 			}
@@ -165,7 +244,7 @@ func (l *look) read(ctx context.Context) (map[string]source.Item, error) {
 	})
 	if over > 0 {
 		l.listing.Partial = true // what is left out is not gone
-		l.listing.Notes = append(l.listing.Notes, fmt.Sprintf("%d documents were left out, the limit is %d (max_documents of the source, or sources.max_documents)", over, limit))
+		l.listing.Notes = append(l.listing.Notes, l.overflow(over))
 	}
 	return items, err
 }
@@ -470,7 +549,8 @@ func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Durati
 		s.Rate.saw(l.changes > 0, now.Sub(previous))
 	}
 	interval := s.Rate.interval(floor, ceiling)
-	if _, ok := l.follower.(source.Watcher); ok {
+	_, watches := l.follower.(source.Watcher)
+	if _, listens := l.listens(); watches || listens {
 		interval = min(max(l.Reconcile, floor), ceiling)
 	}
 	interval = cmp.Or(l.asked.Options.Every(), max(interval, min(l.listing.Fresh, ceiling)))
@@ -479,7 +559,7 @@ func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Durati
 	if l.listing.Unchanged { // what was said of the listing before still holds
 		l.note(s.Notes)
 	}
-	s.Notes = l.listing.Notes
+	s.Notes, s.Missed = l.listing.Notes, ""
 	s.Full, s.Confirm = l.asked.Full, l.asked.Confirm
 	if !l.stay {
 		s.Cursor = l.listing.Cursor

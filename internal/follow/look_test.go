@@ -251,7 +251,7 @@ func TestAChangeThatIsHeardOfIsLookedAtAlone(t *testing.T) {
 	loads := b.script.loads
 	b.script.docs["test:01"] = "second"
 	delete(b.script.docs, "test:02")
-	if err := o.hear(t.Context(), []string{"test:01", "test:02", "test:02"}, false); err != nil {
+	if err := o.hear(t.Context(), batch{uris: []string{"test:01", "test:02", "test:02"}}); err != nil {
 		t.Fatal(err)
 	}
 	b.wantIndex()
@@ -265,9 +265,10 @@ func TestThatAnythingChangedIsNotLostAmongOtherReports(t *testing.T) {
 	o := b.owner()
 	b.look(o)
 	b.script.docs["test:a"], b.script.docs["test:b"] = "second", "second"
-	b.script.changed <- []string{"test:b"}
-	b.script.changed <- nil
-	if err := o.next(t.Context(), nil, b.script.changed); err != nil {
+	changed := make(chan report, 2)
+	changed <- report{uris: []string{"test:b"}}
+	changed <- report{}
+	if err := o.next(t.Context(), nil, changed); err != nil {
 		t.Fatal(err)
 	}
 	b.wantIndex()
@@ -296,7 +297,7 @@ func TestASourceThatIsEmptiedPieceByPieceIsHeldAtTheSameShare(t *testing.T) {
 	b.look(o)
 	gone := func(uri string) {
 		delete(b.script.docs, uri)
-		if err := o.hear(t.Context(), []string{uri}, false); err != nil {
+		if err := o.hear(t.Context(), batch{uris: []string{uri}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -496,7 +497,7 @@ func TestASyncWaitsForAListingNotForAChangeThatIsHeardOf(t *testing.T) {
 	b.look(o)
 	o.order.Sync++
 	b.script.docs["test:01"] = "second"
-	if err := o.hear(t.Context(), []string{"test:01"}, false); err != nil {
+	if err := o.hear(t.Context(), batch{uris: []string{"test:01"}}); err != nil {
 		t.Fatal(err)
 	}
 	if o.state.Sync == o.order.Sync {

@@ -73,6 +73,10 @@ type state struct {
 	Error    string   `json:"error,omitempty"`
 	Hold     *hold    `json:"hold,omitempty"`
 	Notes    []string `json:"notes,omitempty"`
+	// Heard is where the source hears of changes, and Missed what was not taken
+	// of them since the last listing, and why.
+	Heard  heard  `json:"heard,omitzero"`
+	Missed string `json:"missed,omitempty"`
 	// Peak is how many documents there were at most since PeakAt.
 	Peak   int       `json:"peak,omitempty"`
 	PeakAt time.Time `json:"peak_at,omitzero"`

@@ -10,11 +10,12 @@ import (
 
 // Metrics of the sources that this process follows.
 type Metrics struct {
-	looks      *prometheus.CounterVec
-	requests   *prometheus.CounterVec
-	bytes      *prometheus.CounterVec
-	searchable *prometheus.HistogramVec
-	gauges     *gauges
+	looks         *prometheus.CounterVec
+	notifications *prometheus.CounterVec
+	requests      *prometheus.CounterVec
+	bytes         *prometheus.CounterVec
+	searchable    *prometheus.HistogramVec
+	gauges        *gauges
 }
 
 // NewMetrics registers the metrics.
@@ -23,6 +24,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		looks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_source_looks_total",
 			Help: "Looks at the source, by result: changed, unchanged, failed."}, labels("result")),
+		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_source_notifications_total",
+			Help: "Messages of a store about changes, by result: taken, foreign (about nothing of the source), refused."}, labels("result")),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_source_requests_total",
 			Help: "Requests that the source led to, by kind: put, delete."}, labels("kind")),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tributary_source_bytes_total",
@@ -32,13 +35,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 20)}, labels()),
 		gauges: &gauges{states: map[[2]string]gauge{}},
 	}
-	reg.MustRegister(m.looks, m.requests, m.bytes, m.searchable, m.gauges)
+	reg.MustRegister(m.looks, m.notifications, m.requests, m.bytes, m.searchable, m.gauges)
 	return m
 }
 
 func (m *Metrics) request(kb, source string, op tributary.Op, bytes int) {
 	m.requests.WithLabelValues(kb, source, string(op)).Inc()
 	m.bytes.WithLabelValues(kb, source).Add(float64(bytes))
+}
+
+func (m *Metrics) notification(kb, source, result string) {
+	m.notifications.WithLabelValues(kb, source, result).Inc()
 }
 
 func (m *Metrics) look(l *look, err error) {

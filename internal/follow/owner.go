@@ -75,11 +75,12 @@ func (r *Runner) newOwner(ctx context.Context, kb, name string) (*owner, error) 
 // set its fences, or the source is removed.
 func (o *owner) follow(ctx context.Context, orders <-chan order) error {
 	ctx, cancel := context.WithCancel(ctx)
-	changed, stop := make(chan []string, 64), func() {}
+	changed, stop := make(chan report, 64), func() {}
 	defer func() { cancel(); stop() }()
 	built := ""
 	for {
 		if o.order.Removing {
+			stop()
 			return o.remove(ctx)
 		}
 		if spec := specOf(o.order.Source); spec != built {
@@ -95,39 +96,52 @@ func (o *owner) follow(ctx context.Context, orders <-chan order) error {
 }
 
 // build makes the follower of the source as it is described now, and listens
-// to it if it can hear of changes. The caller calls stop once.
-func (o *owner) build(ctx context.Context, changed chan<- []string) (stop func()) {
+// to it if changes can be heard of. The caller calls stop, once or more.
+func (o *owner) build(ctx context.Context, changed chan<- report) (stop func()) {
 	f, err := o.New(o.kb, o.order.Source)
 	if err != nil {
 		f = broken{tributary.Reject(err)}
 	}
 	o.follower = f
-	w, ok := f.(source.Watcher)
-	if !ok {
-		return func() {}
+	if l, ok := o.listens(); ok {
+		e := &ear{owner: o, source: o.order.Source, listener: l, changed: changed}
+		return beside(ctx, e.run)
 	}
+	o.hearFrom(ctx, heard{})
+	if w, ok := f.(source.Watcher); ok {
+		return beside(ctx, func(ctx context.Context) { o.watch(ctx, w, changed) })
+	}
+	return func() {}
+}
+
+// beside runs f in a goroutine until stop is called, which waits for it.
+func beside(ctx context.Context, f func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := guard(func() error {
-			return w.Watch(ctx, func(uris ...string) {
-				select {
-				case changed <- uris:
-				case <-ctx.Done():
-				}
-			})
-		})
-		if err != nil && ctx.Err() == nil {
-			o.log.WarnContext(ctx, "changes are not heard of any more, only found by looking", "error", err)
-		}
+		f(ctx)
 	}()
 	return func() { cancel(); <-done }
 }
 
+func (o *owner) watch(ctx context.Context, w source.Watcher, changed chan<- report) {
+	err := guard(func() error {
+		return w.Watch(ctx, func(uris ...string) {
+			select {
+			case changed <- report{uris: uris}:
+			case <-ctx.Done():
+			}
+		})
+	})
+	if err != nil && ctx.Err() == nil {
+		o.log.WarnContext(ctx, "changes are not heard of any more, only found by looking", "error", err)
+	}
+}
+
 // next waits for the next thing to do, and does it. It returns an error only
 // if the source cannot be followed by this owner any more.
-func (o *owner) next(ctx context.Context, orders <-chan order, changed <-chan []string) error {
+func (o *owner) next(ctx context.Context, orders <-chan order, changed <-chan report) error {
 	due, ok := o.due()
 	var timer <-chan time.Time
 	if ok {
@@ -145,26 +159,10 @@ func (o *owner) next(ctx context.Context, orders <-chan order, changed <-chan []
 		}
 		o.order = next
 		return nil
-	case uris := <-changed:
-		uris, anything := waiting(changed, uris)
-		return o.hear(ctx, uris, anything)
+	case first := <-changed:
+		return o.hear(ctx, waiting(changed, first))
 	case <-timer:
 		return o.look(ctx)
-	}
-}
-
-// waiting adds to a report those that wait already. One without URIs says that
-// anything may have changed.
-func waiting(changed <-chan []string, first []string) (uris []string, anything bool) {
-	anything = len(first) == 0
-	for {
-		select {
-		case more := <-changed:
-			anything = anything || len(more) == 0
-			first = append(first, more...)
-		default:
-			return first, anything
-		}
 	}
 }
 
@@ -218,6 +216,12 @@ func (o *owner) remove(ctx context.Context) error {
 		}
 		delete(o.items, uri)
 	}
+	if subject := o.order.Options.Notifications; subject != "" {
+		if err := o.Store.untap(ctx, o.kb, o.name, subject); err != nil {
+			return err
+		}
+	}
+	o.hearFrom(ctx, heard{})
 	for _, token := range []string{stateToken, refusedToken} {
 		if err := o.pen.forget(ctx, token); err != nil {
 			return err

@@ -217,6 +217,9 @@ func (s Sources) status(ctx context.Context, kb string, o order) (tributary.Sour
 	case st.Documents == 0 && len(st.Errors) > 0: // it lists, and nothing of it can be loaded
 		out.State, out.Reason = tributary.SourceFailing, st.Errors[0]
 	}
+	if st.Missed != "" {
+		out.Notes = append(out.Notes, st.Missed)
+	}
 	if st.Hold != nil {
 		out.Held = st.Hold.Held
 	}

@@ -39,7 +39,7 @@ func (o *owner) consume(ctx context.Context, orders <-chan order) error {
 	for {
 		if o.order.Removing {
 			in.close()
-			if err := o.Store.untap(ctx, o.kb, o.order.Source); err != nil {
+			if err := o.Store.untap(ctx, o.kb, o.name, o.order.Location); err != nil {
 				return err
 			}
 			return o.remove(ctx)

@@ -76,25 +76,35 @@ func (s *Store) tap(ctx context.Context, kb string, src tributary.Source, cfg Co
 // capturing returns the stream of a subject.
 func (s *Store) capturing(ctx context.Context, kb string, src tributary.Source, cfg Config) (jetstream.Stream, error) {
 	own := ownStream(kb, src.Name)
-	found, err := s.streams(ctx, src.Location)
+	stream, err := s.theirs(ctx, src.Location, own)
+	if stream != nil || err != nil {
+		return stream, err
+	}
+	return s.makeStream(ctx, own, src, cfg)
+}
+
+// theirs returns the stream of somebody else that captures a subject, nil if
+// there is none.
+func (s *Store) theirs(ctx context.Context, subject, own string) (jetstream.Stream, error) {
+	found, err := s.streams(ctx, subject)
 	if err != nil {
 		return nil, err
 	}
-	theirs := slices.DeleteFunc(slices.Clone(found), func(name string) bool { return name == own })
+	found = slices.DeleteFunc(found, func(name string) bool { return name == own })
 	switch {
-	case len(theirs) == 0:
-		return s.makeStream(ctx, own, src, cfg)
-	case len(theirs) > 1:
-		return nil, fmt.Errorf("subject %q: several streams capture parts of it (%s): name the subject of one", src.Location, strings.Join(theirs, ", "))
-	case strings.HasPrefix(theirs[0], "tributary-"):
-		return nil, fmt.Errorf("subject %q: another source has it (stream %s): make a stream for it yourself, which both can read", src.Location, theirs[0])
+	case len(found) == 0:
+		return nil, nil //nolint:nilnil // none is no error
+	case len(found) > 1:
+		return nil, fmt.Errorf("subject %q: several streams capture parts of it (%s): name the subject of one", subject, strings.Join(found, ", "))
+	case strings.HasPrefix(found[0], "tributary-"):
+		return nil, fmt.Errorf("subject %q: another source has it (stream %s): make a stream for it yourself, which both can read", subject, found[0])
 	}
-	stream, err := s.js.Stream(ctx, theirs[0])
+	stream, err := s.js.Stream(ctx, found[0])
 	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", theirs[0], err)
+		return nil, fmt.Errorf("stream %s: %w", found[0], err)
 	}
-	if subjects := stream.CachedInfo().Config.Subjects; !slices.ContainsFunc(subjects, func(by string) bool { return covers(by, src.Location) }) {
-		return nil, fmt.Errorf("subject %q: stream %s captures only a part of it (%s)", src.Location, theirs[0], strings.Join(subjects, ", "))
+	if subjects := stream.CachedInfo().Config.Subjects; !slices.ContainsFunc(subjects, func(by string) bool { return covers(by, subject) }) {
+		return nil, fmt.Errorf("subject %q: stream %s captures only a part of it (%s)", subject, found[0], strings.Join(subjects, ", "))
 	}
 	return stream, nil
 }
@@ -135,17 +145,17 @@ func (s *Store) makeStream(ctx context.Context, name string, src tributary.Sourc
 
 // untap removes what the tap of a source has in JetStream, except for a stream
 // of somebody else.
-func (s *Store) untap(ctx context.Context, kb string, src tributary.Source) error {
-	found, err := s.streams(ctx, src.Location)
+func (s *Store) untap(ctx context.Context, kb, name, subject string) error {
+	found, err := s.streams(ctx, subject)
 	if err != nil {
 		return err
 	}
-	own := ownStream(kb, src.Name)
+	own := ownStream(kb, name)
 	for _, stream := range found {
 		if stream == own {
 			continue
 		}
-		if err := s.js.DeleteConsumer(ctx, stream, durable(kb, src.Name)); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if err := s.js.DeleteConsumer(ctx, stream, durable(kb, name)); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return fmt.Errorf("consumer of stream %s: %w", stream, err)
 		}
 	}
