@@ -3,6 +3,7 @@ package queryworker
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,11 +87,21 @@ func TestAKnowledgeBaseHasItsOwnMix(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	// One that goes by keywords alone is not asked for vectors.
-	for _, v := range all["red"].vectors[:1] {
-		if v != nil {
-			t.Error("red was searched by vector")
-		}
+}
+
+func TestAlphaZeroDoesNotAskForVectors(t *testing.T) {
+	m := newModel()
+	m.put("a.md", 1, "apple pear")
+	w := m.worker()
+	w.Alpha = .25
+	w.EmbedQuery = func(context.Context, string) (tributary.Vector, error) { return tributary.Vector{1}, nil }
+	searchFor(t, w, tributary.SearchRequest{Query: "apple", Alpha: new(float64)})
+	if slices.ContainsFunc(m.vectors, func(v tributary.Vector) bool { return v != nil }) {
+		t.Error("the index was searched by vector")
+	}
+	searchFor(t, w, tributary.SearchRequest{Query: "apple"})
+	if !slices.ContainsFunc(m.vectors, func(v tributary.Vector) bool { return v != nil }) {
+		t.Error("the index was not searched by vector where alpha is not 0")
 	}
 }
 
