@@ -36,7 +36,9 @@ func DefaultLoads() map[string]Load {
 		Ingest: {Workers: 4, Batch: 1, Attempts: 5},
 		Chunk:  {Workers: 2, Batch: 1, Attempts: 5},
 		Embed:  {Workers: 2, Batch: 16, Attempts: 5},
-		Index:  {Workers: 2, Batch: 32, Attempts: 5},
+		// Larger batches of documents load no faster, and are longer in the way of a
+		// live edit: docs/benchmarks.md.
+		Index: {Workers: 2, Batch: 12, Attempts: 5},
 	}
 }
 
