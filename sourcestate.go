@@ -24,7 +24,7 @@ type SourceStatus struct {
 	Documents int         `json:"documents"`        // that it has, as last looked at
 	// Held counts what the deletions that wait would remove.
 	Held   int  `json:"held,omitempty"`
-	Loaded bool `json:"loaded"` // the first load is complete; until then changes go on the bulk lane
+	Loaded bool `json:"loaded"` // the first load is complete; until then what it lists goes on the bulk lane
 	// LastLook is when it was last looked at, LastSuccess when that last went
 	// well, Verified the time at which all it holds was known to be current.
 	LastLook    time.Time `json:"last_look,omitzero"`

@@ -117,35 +117,77 @@ func newS3(o tributary.SourceOptions, env Env) (*minio.Client, error) {
 	return client, nil
 }
 
-// List reads the bucket page by page. A page that fails is asked for again;
-// what was listed before it stands.
+// pageObjects is how many objects a page has, as many as stores give at once.
+const pageObjects = 1000
+
+// List reads the bucket page by page.
 func (b *bucket) List(ctx context.Context, _ json.RawMessage, yield func(Item) error) (Listing, error) {
 	var said notes
 	count := 0
-	for object := range b.client.ListObjectsIter(ctx, b.bucket, minio.ListObjectsOptions{Prefix: b.prefix, Recursive: true}) {
+	for after := ""; ; {
+		page, err := b.Page(ctx, after, func(item Item) error {
+			if b.max > 0 && count == b.max {
+				return errEnough
+			}
+			count++
+			return yield(item)
+		})
+		for _, note := range page.Notes {
+			said.add("%s", note)
+		}
+		switch {
+		case errors.Is(err, errEnough):
+			said.tooMany(b.max)
+		case err != nil:
+			return Listing{}, err
+		case page.Through != "":
+			after = page.Through
+			continue
+		}
+		return Listing{Authoritative: true, Notes: said.all()}, nil
+	}
+}
+
+// Page implements Pager, by the order of keys. A request that fails is sent
+// again.
+func (b *bucket) Page(ctx context.Context, after string, yield func(Item) error) (Listing, error) {
+	var said notes
+	through, count := after, 0
+	opts := minio.ListObjectsOptions{Prefix: b.prefix, Recursive: true, StartAfter: after}
+	for object := range b.client.ListObjectsIter(ctx, b.bucket, opts) {
 		if object.Err != nil {
 			return Listing{}, b.explain("list", b.prefix, object.Err)
 		}
+		if object.Key <= through {
+			return Listing{}, tributary.Rejectf("list %s: the store lists %q after %q: a listing out of order cannot be gone on with", b.uri(b.prefix), object.Key, through)
+		}
+		through = object.Key
 		item, ok, note := b.item(object)
 		if note != "" {
 			said.add("%s", note)
 		}
-		if !ok {
-			continue
+		if ok {
+			if err := yield(item); err != nil {
+				return Listing{Notes: said.all()}, err
+			}
 		}
-		if b.max > 0 && count == b.max {
-			said.tooMany(b.max)
-			break
-		}
-		count++
-		if err := yield(item); err != nil {
-			return Listing{}, err
+		if count++; count == pageObjects {
+			return Listing{Authoritative: true, Notes: said.all(), Through: through}, nil
 		}
 	}
 	if err := ctx.Err(); err != nil {
 		return Listing{}, b.explain("list", b.prefix, err)
 	}
 	return Listing{Authoritative: true, Notes: said.all()}, nil
+}
+
+// Place implements Pager.
+func (b *bucket) Place(uri string) string {
+	key, err := b.key(uri)
+	if err != nil {
+		return ""
+	}
+	return key
 }
 
 // item describes an object, and returns false if it is not to be followed.

@@ -87,6 +87,57 @@ func TestS3ListsAPrefixPageByPage(t *testing.T) {
 	}
 }
 
+func TestS3GoesOnWithAListing(t *testing.T) {
+	s := newStore(t, "docs")
+	for i := range 2100 {
+		s.put(t, "docs", fmt.Sprintf("kb/%04d.md", i), "x")
+	}
+	s.put(t, "docs", "kb/0500 ü.md", "x")
+	page := func(after string) (items []Item, through string) {
+		t.Helper()
+		pager := s.source(t, "s3://docs/kb", tributary.SourceOptions{}).(Pager) // each time another worker
+		listing, err := pager.Page(t.Context(), after, func(i Item) error {
+			items = append(items, i)
+			return nil
+		})
+		fatal(t, err)
+		for _, i := range items {
+			if place := pager.Place(i.URI); place <= after || listing.Through != "" && place > listing.Through {
+				t.Errorf("%q is not between %q and %q", place, after, listing.Through)
+			}
+		}
+		return items, listing.Through
+	}
+	first, through := page("")
+	if len(first) != 1000 || through != "kb/0998.md" {
+		t.Fatalf("%d items through %q", len(first), through)
+	}
+	s.requests = nil
+	second, through := page(through)
+	third, end := page(through)
+	if len(second) != 1000 || len(third) != 101 || end != "" {
+		t.Errorf("%d and %d items, through %q", len(second), len(third), end)
+	}
+	if len(s.requests) != 2 || s.requests[0].URL.Query().Get("start-after") != "kb/0998.md" {
+		t.Errorf("%d requests, the first %s", len(s.requests), s.requests[0].URL)
+	}
+	if place := s.source(t, "s3://docs/kb", tributary.SourceOptions{}).(Pager).Place("s3://docs/other.md"); place != "" {
+		t.Errorf("what is not in the source has the place %q", place)
+	}
+}
+
+func TestS3RefusesAListingOutOfOrder(t *testing.T) {
+	s := newStore(t, "docs")
+	s.answer = func(w http.ResponseWriter, _ *http.Request) bool {
+		_, _ = io.WriteString(w, `<?xml version="1.0"?><ListBucketResult><Name>docs</Name><IsTruncated>false</IsTruncated>
+			<Contents><Key>b.md</Key><ETag>x</ETag></Contents><Contents><Key>a.md</Key><ETag>x</ETag></Contents></ListBucketResult>`)
+		return true
+	}
+	if err := listFails(t, s.source(t, "s3://docs", tributary.SourceOptions{})); outcome(err) != tributary.Rejected || !strings.Contains(err.Error(), `"a.md" after "b.md"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestS3AsksForAPageAgain(t *testing.T) {
 	s := newStore(t, "docs")
 	s.put(t, "docs", "a.md", "x")

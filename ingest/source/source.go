@@ -92,6 +92,9 @@ type Listing struct {
 	// Partial says that items may exist that were not listed (a feed shows its
 	// newest entries): nothing follows from an item's absence.
 	Partial bool
+	// Through is the place up to which a page has all items, those at it
+	// included; "" for the last page, and for what comes in one piece.
+	Through string
 	// SecondLook says that an absent item is gone only if it is absent from the
 	// next listing too, or does not load.
 	SecondLook bool
@@ -99,6 +102,18 @@ type Listing struct {
 	Fresh time.Duration
 	// Notes are for a person: what was left out, and why.
 	Notes []string
+}
+
+// A Pager is a Follower that lists in pages, so that a long listing can be gone
+// on with by somebody else. An item has a place, and the pages come in the order
+// of places, compared byte by byte.
+type Pager interface {
+	Looker
+	// Page calls yield for the items of the page that begins after a place, ""
+	// for the first one. The Listing says how far it went.
+	Page(ctx context.Context, after string, yield func(Item) error) (Listing, error)
+	// Place returns the place of an item, "" if the source cannot have it.
+	Place(uri string) string
 }
 
 // A Verdict says what loading an item came to.

@@ -30,5 +30,6 @@
 //     request, so that a new owner can delete what a former one published.
 //
 // The cursor of a listing moves last, after every request that the listing
-// led to; see docs/adr/0007-fenced-sources.md.
+// led to; see docs/adr/0007-fenced-sources.md. A listing of many pages moves it
+// page by page; see docs/adr/0008-listings-in-pages.md.
 package follow

@@ -236,7 +236,11 @@ func (l *look) since(it *item, loaded source.Loaded) time.Time {
 	if at.IsZero() {
 		at = loaded.Modified
 	}
-	if at.After(l.state.Look) && at.Before(l.began) && l.state.Loaded {
+	last := l.state.Look
+	if p := l.state.Pass; p != nil {
+		last = p.Before
+	}
+	if at.After(last) && at.Before(l.began) && l.state.Loaded {
 		return at
 	}
 	return l.began

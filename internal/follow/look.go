@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -35,6 +34,7 @@ type look struct {
 	confirm bool // deletions that were held may happen
 
 	listing source.Listing
+	more    bool // it has further pages
 	tried   bool // the listing was asked for
 	listed  bool // and read
 	stay    bool // the cursor must not move: something has to be listed again
@@ -81,13 +81,19 @@ func (o *owner) hear(ctx context.Context, b batch) error {
 		o.hearFrom(ctx, *b.heard)
 	}
 	news := b.refused != "" && b.refused != o.state.Missed
+	if b.anything && o.state.Pass != nil {
+		o.state.Pass.Again, b.anything, news = true, false, true
+	}
 	o.state.Missed = cmp.Or(b.refused, o.state.Missed)
 	if len(b.uris) == 0 && !b.anything {
 		return o.show(ctx, news)
 	}
 	l := o.newLook()
 	var err error
-	if looker, ok := o.follower.(source.Looker); ok && !b.anything && o.state.Loaded && o.state.Hold == nil {
+	looker, ok := o.follower.(source.Looker)
+	_, long := o.follower.(source.Pager) // a listing of many pages is not begun for a few items
+	if ok && !b.anything && (long || o.state.Loaded && o.state.Hold == nil) {
+		l.lane = tributary.LaneLive
 		slices.Sort(b.uris)
 		err = l.lookAt(ctx, looker, slices.Compact(b.uris))
 	} else {
@@ -119,23 +125,27 @@ type sight struct {
 	uri   string
 	item  source.Item
 	there bool
+	err   error // the other side refuses to show it
 }
 
 // lookAt visits these items. One that the other side refuses to show stays as
 // it is, and does not keep the others waiting.
 func (l *look) lookAt(ctx context.Context, looker source.Looker, uris []string) error {
-	seen, refused, err := l.glance(ctx, looker, uris)
+	seen, err := l.glance(ctx, looker, uris)
 	if err != nil {
 		return err
 	}
+	var refused error
 	var targets []target
 	var absent []*item
 	for _, s := range seen {
 		it := l.items[s.uri]
 		switch {
+		case s.err != nil:
+			refused = s.err
 		case s.there && it == nil && len(l.items)+len(targets) >= l.limit():
 			l.state.Missed = l.overflow(1)
-		case s.there && (it == nil || it.failing() || it.Gone || it.Known.Tag != s.item.Tag || s.item.Tag == ""):
+		case s.there && (it == nil || it.failing() || it.Gone || !it.Missing.IsZero() || it.Known.Tag != s.item.Tag || s.item.Tag == ""):
 			targets = append(targets, l.target(s.item))
 		case !s.there && it != nil:
 			absent = append(absent, it)
@@ -147,35 +157,29 @@ func (l *look) lookAt(ctx context.Context, looker source.Looker, uris []string) 
 	return cmp.Or(l.drop(ctx, absent), refused)
 }
 
-// glance looks at items without loading them. Of those that were refused it
-// returns why, marked as a Reject.
-func (l *look) glance(ctx context.Context, looker source.Looker, uris []string) (seen []sight, refused, err error) {
-	var mu sync.Mutex
+// glance looks at items without loading them.
+func (l *look) glance(ctx context.Context, looker source.Looker, uris []string) ([]sight, error) {
+	seen := make([]sight, len(uris))
 	g, looking := errgroup.WithContext(ctx)
 	g.SetLimit(l.Concurrency)
-	for _, uri := range uris {
+	for i, uri := range uris {
 		if looking.Err() != nil {
 			break
 		}
 		g.Go(func() error {
 			s := sight{uri: uri}
 			err := guard(func() (err error) { s.item, s.there, err = looker.Look(looking, uri); return err })
-			outcome, _ := tributary.OutcomeOf(err)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil:
-				seen = append(seen, s)
-			case outcome == tributary.Rejected:
-				refused = fmt.Errorf("look at %q: %w", uri, err)
-			default:
-				return fmt.Errorf("look at %q: %w", uri, err)
+			if err != nil {
+				err = fmt.Errorf("look at %q: %w", uri, err)
 			}
-			return nil
+			if outcome, _ := tributary.OutcomeOf(err); outcome == tributary.Rejected {
+				s.err, err = err, nil
+			}
+			seen[i] = s
+			return err
 		})
 	}
-	err = cmp.Or(g.Wait(), ctx.Err())
-	return seen, refused, err
+	return seen, cmp.Or(g.Wait(), ctx.Err())
 }
 
 // limit is how many documents the source may have.
@@ -189,6 +193,9 @@ func (l *look) overflow(n int) string {
 // list reads the listing and acts on it.
 func (l *look) list(ctx context.Context) error {
 	l.tried = true
+	if pager, ok := l.follower.(source.Pager); ok {
+		return l.page(ctx, pager)
+	}
 	items, err := l.read(ctx)
 	if err != nil {
 		return err
@@ -199,7 +206,7 @@ func (l *look) list(ctx context.Context) error {
 	if l.afresh && l.listing.Unchanged {
 		return errors.New("the listing says that nothing changed, but no cursor was given")
 	}
-	l.listed, l.state.PerItem = true, !l.listing.Authoritative
+	l.listed, l.state.PerItem, l.state.Pass = true, !l.listing.Authoritative, nil
 	if l.afresh && l.state.PerItem {
 		for _, it := range l.items {
 			it.Next = l.began // those too that no listing names
@@ -508,10 +515,15 @@ func (l *look) settle(ctx context.Context, err error) error {
 	floor, ceiling := l.asked.Options.Interval(l.MinInterval, l.MaxInterval)
 	previous := s.Look
 	s.Look = now
-	if l.tried { // a look at a few items is not what a sync asks for
+	if l.tried && !l.more { // a look at a few items is not what a sync asks for
 		s.Sync = l.asked.Sync
+		if err == nil && s.Pass != nil {
+			s.Sync = s.Pass.Sync
+		}
 	}
-	l.Metrics.look(l, err)
+	if !l.more {
+		l.Metrics.look(l, err)
+	}
 	if err != nil {
 		l.log.WarnContext(ctx, "look at the source", "error", err)
 		s.Failures, s.Error = s.Failures+1, err.Error()
@@ -519,11 +531,19 @@ func (l *look) settle(ctx context.Context, err error) error {
 		s.Next = now.Add(max(after, backoff(s.Failures, floor, ceiling)))
 	} else {
 		s.Failures, s.Error, s.Success = 0, "", now
+		if l.more {
+			s.Next = now
+		}
 		if l.listed {
 			l.settleListing(now, previous, floor, ceiling)
 		}
 	}
-	l.count()
+	if !l.more { // of a page, page counts
+		l.count()
+	}
+	if l.listed && err == nil {
+		s.Pass, l.ranks = nil, nil
+	}
 	s.Sent = slices.Clone(l.sent)
 	l.latency.note(l.owner)
 	s.Due = s.Next
@@ -544,9 +564,12 @@ func (l *look) settle(ctx context.Context, err error) error {
 }
 
 func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Duration) {
-	s := &l.state
+	s, changes := &l.state, l.changes
+	if p := s.Pass; p != nil {
+		previous, changes = p.Before, changes+p.Changes
+	}
 	if !previous.IsZero() {
-		s.Rate.saw(l.changes > 0, now.Sub(previous))
+		s.Rate.saw(changes > 0, now.Sub(previous))
 	}
 	interval := s.Rate.interval(floor, ceiling)
 	_, watches := l.follower.(source.Watcher)
@@ -555,6 +578,9 @@ func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Durati
 	}
 	interval = cmp.Or(l.asked.Options.Every(), max(interval, min(l.listing.Fresh, ceiling)))
 	s.Next, s.Interval = now.Add(interval), interval.Seconds()
+	if s.Pass != nil && s.Pass.Again {
+		s.Next = now
+	}
 	s.Loaded, s.Spec = true, specOf(l.asked.Source)
 	if l.listing.Unchanged { // what was said of the listing before still holds
 		l.note(s.Notes)
@@ -575,12 +601,15 @@ func (l *look) count() {
 	s := &l.state
 	s.Documents, s.Failing, s.Errors = 0, 0, nil
 	oldest := l.began
+	if s.Pass != nil {
+		oldest = s.Pass.Began // what the first page had may have changed since
+	}
 	switch {
 	case s.PerItem:
 	case !l.listed || s.Failures > 0 || s.Hold != nil: // what is held is not as the source has it
 		oldest = s.Verified
 	default:
-		s.Listed = l.began
+		s.Listed = oldest
 	}
 	for _, it := range l.items {
 		if it.URI != "" {

@@ -56,6 +56,7 @@ type order struct {
 // A state is what following a source came to. Only its owner writes it.
 type state struct {
 	Cursor   json.RawMessage `json:"cursor,omitempty"`
+	Pass     *pass           `json:"pass,omitempty"`   // a listing that is under way
 	Loaded   bool            `json:"loaded,omitempty"` // the first complete listing is published
 	Spec     string          `json:"spec,omitempty"`   // hash of the Source that the items were loaded for
 	Look     time.Time       `json:"look,omitzero"`

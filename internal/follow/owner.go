@@ -31,6 +31,7 @@ type owner struct {
 	mu    sync.Mutex
 	state state
 	items map[string]*item // by the URI of the listing
+	ranks ranks            // of the listing that is under way; nil before its first page here
 	sent  []tributary.At   // what was published last, at most maxSent
 }
 
@@ -191,6 +192,9 @@ func (o *owner) asked() bool {
 // earliest is when the listing or an item is due.
 func (o *owner) earliest() time.Time {
 	due := o.state.Next
+	if !due.After(o.Clock.Now()) {
+		return due
+	}
 	for _, it := range o.items {
 		if !it.Next.IsZero() && it.Next.Before(due) {
 			due = it.Next
