@@ -13,6 +13,7 @@ import (
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/ingest/source"
+	"github.com/tributary-kb/tributary/internal/bucket"
 )
 
 // The buckets.
@@ -203,7 +204,7 @@ func (s *Store) state(ctx context.Context, kb, name string) (state, error) {
 // remembered returns all items of a source, by the URI of their listing.
 func (s *Store) remembered(ctx context.Context, kb, name string) (map[string]*item, error) {
 	items := map[string]*item{}
-	err := each(ctx, s.items, sourceKey(kb, name)+".*", func(entry jetstream.KeyValueEntry) error {
+	err := bucket.Each(ctx, s.js, s.items, sourceKey(kb, name)+".*", func(entry bucket.Entry) error {
 		if slices.Contains(notItems, lastToken(entry.Key())) {
 			return nil
 		}
@@ -231,42 +232,13 @@ func (s *Store) owner(ctx context.Context, kb, name string) string {
 
 func lastToken(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
 
-func decode(entry jetstream.KeyValueEntry, v any) error {
+// decode reads a value of a bucket, jetstream.KeyValueEntry or bucket.Entry.
+func decode(entry interface {
+	Key() string
+	Value() []byte
+}, v any) error {
 	if err := json.Unmarshal(entry.Value(), v); err != nil {
 		return fmt.Errorf("decode %s: %w", entry.Key(), err)
 	}
 	return nil
-}
-
-// each calls fn with every value below filter.
-func each(ctx context.Context, kv jetstream.KeyValue, filter string, fn func(jetstream.KeyValueEntry) error) error {
-	return watch(ctx, kv, filter, func(entry jetstream.KeyValueEntry) (bool, error) {
-		if entry == nil { // all that existed has been sent
-			return true, nil
-		}
-		return false, fn(entry)
-	})
-}
-
-// watch calls fn with every value below filter, then with nil, then with every
-// further one, until fn returns true or an error.
-func watch(ctx context.Context, kv jetstream.KeyValue, filter string, fn func(jetstream.KeyValueEntry) (done bool, err error)) error {
-	w, err := kv.Watch(ctx, filter, jetstream.IgnoreDeletes())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case entry, open := <-w.Updates():
-			if !open {
-				return errors.New("the watch ended early")
-			}
-			if done, err := fn(entry); done || err != nil {
-				return err
-			}
-		}
-	}
 }

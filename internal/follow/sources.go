@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/bucket"
 )
 
 // Sources is what an operator does with sources. Its orders are stored, and
@@ -105,14 +106,31 @@ func (s Sources) sync(ctx context.Context, kb, name string, full bool, fresh tim
 
 // await waits for the end of the look that a sync asked for.
 func (s Sources) await(ctx context.Context, kb, name string, want uint64) error {
-	return watch(ctx, s.Store.items, sourceKey(kb, name)+"."+stateToken, func(entry jetstream.KeyValueEntry) (bool, error) {
-		if entry == nil {
-			return false, nil
+	w, err := s.Store.items.Watch(ctx, sourceKey(kb, name)+"."+stateToken, jetstream.IgnoreDeletes())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case entry, open := <-w.Updates():
+			if !open {
+				return errors.New("the watch ended early")
+			}
+			if entry == nil {
+				continue
+			}
+			var st state
+			if err := decode(entry, &st); err != nil {
+				return err
+			}
+			if st.Sync >= want {
+				return nil
+			}
 		}
-		var st state
-		err := decode(entry, &st)
-		return st.Sync >= want, err
-	})
+	}
 }
 
 // Get returns one source.
@@ -139,7 +157,7 @@ func (s Sources) List(ctx context.Context, kb string, fn func(tributary.SourceSt
 		}
 		filter = kb + ".*"
 	}
-	err := each(ctx, s.Store.orders, filter, func(entry jetstream.KeyValueEntry) error {
+	err := bucket.Each(ctx, s.Store.js, s.Store.orders, filter, func(entry bucket.Entry) error {
 		f := found{key: entry.Key()}
 		err := decode(entry, &f.order)
 		all = append(all, f)

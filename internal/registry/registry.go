@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/internal/bucket"
 )
 
 // Bucket is the name of the key-value bucket that holds the records.
@@ -24,6 +25,7 @@ var ErrConflict = errors.New("the record was changed by another writer")
 
 // A Registry reads and writes records.
 type Registry struct {
+	js jetstream.JetStream
 	kv jetstream.KeyValue
 }
 
@@ -46,7 +48,7 @@ func Open(ctx context.Context, js jetstream.JetStream, replicas int) (*Registry,
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", Bucket, err)
 	}
-	return &Registry{kv: kv}, nil
+	return &Registry{js: js, kv: kv}, nil
 }
 
 // Get returns the record of a document. One that does not exist is a zero
@@ -104,38 +106,26 @@ func (r *Registry) Refuse(ctx context.Context, head tributary.Head, f tributary.
 	}
 }
 
-// List calls fn with every record of kb, of all knowledge bases if kb is
-// empty, in no particular order. It stops at the first error of fn.
+// List calls fn once with every record of kb, of all knowledge bases if kb is
+// empty, in no particular order. Records may change meanwhile: each that there
+// was at the beginning is listed as it was then or later. It stops at the first
+// error of fn.
 func (r *Registry) List(ctx context.Context, kb string, fn func(tributary.Record) error) error {
 	filter := ">"
 	if kb != "" {
 		filter = kb + ".>"
 	}
-	w, err := r.kv.Watch(ctx, filter, jetstream.IgnoreDeletes())
+	err := bucket.Each(ctx, r.js, r.kv, filter, func(entry bucket.Entry) error {
+		rec, err := decode(entry)
+		if err != nil {
+			return err
+		}
+		return fn(rec)
+	})
 	if err != nil {
 		return fmt.Errorf("list records of %q: %w", kb, err)
 	}
-	defer func() { _ = w.Stop() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case entry, open := <-w.Updates():
-			if !open {
-				return fmt.Errorf("list records of %q: the watch ended early", kb)
-			}
-			if entry == nil { // all that existed has been sent
-				return nil
-			}
-			rec, err := decode(entry)
-			if err != nil {
-				return err
-			}
-			if err := fn(rec); err != nil {
-				return err
-			}
-		}
-	}
+	return nil
 }
 
 // MaxVersion returns the highest version that any record knows, 0 without
@@ -151,13 +141,20 @@ func (r *Registry) MaxVersion(ctx context.Context) (uint64, error) {
 
 func key(kb, document string) string { return kb + "." + document }
 
-func decode(entry jetstream.KeyValueEntry) (tributary.Record, error) {
+// entry is a jetstream.KeyValueEntry or a bucket.Entry.
+type entry interface {
+	Key() string
+	Value() []byte
+	Revision() uint64
+}
+
+func decode(e entry) (tributary.Record, error) {
 	var rec tributary.Record
-	if err := json.Unmarshal(entry.Value(), &rec); err != nil {
-		return rec, fmt.Errorf("decode record %s: %w", entry.Key(), err)
+	if err := json.Unmarshal(e.Value(), &rec); err != nil {
+		return rec, fmt.Errorf("decode record %s: %w", e.Key(), err)
 	}
-	rec.KB, rec.Document, _ = strings.Cut(entry.Key(), ".")
-	rec.Revision = entry.Revision()
+	rec.KB, rec.Document, _ = strings.Cut(e.Key(), ".")
+	rec.Revision = e.Revision()
 	return rec, nil
 }
 
