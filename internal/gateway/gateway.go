@@ -123,7 +123,7 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	h := &handler{cfg: cfg}
 	mux := http.NewServeMux()
 	for _, r := range h.routes() {
-		mux.Handle(r.method+" "+r.path, r.handle)
+		mux.Handle(r.method+" "+r.path, h.named(r.handle))
 	}
 	document, err := openAPI(cfg.Version, h.routes())
 	if err != nil {
@@ -144,6 +144,21 @@ func NewHandler(cfg Config) (http.Handler, error) {
 
 // handler holds what the handlers share.
 type handler struct{ cfg Config }
+
+// named refuses a path whose knowledge base has no such name: it becomes part
+// of a subject, and one with dots would be another subject than that of a
+// request.
+func (h *handler) named(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if kb := r.PathValue("kb"); kb != "" {
+			if err := tributary.CheckKB(kb); err != nil {
+				h.fail(w, r, tributary.Errorf(tributary.CodeInvalid, "%w", err))
+				return
+			}
+		}
+		next(w, r)
+	}
+}
 
 // A route is one operation of the REST and OpenAI interfaces.
 type route struct {

@@ -233,6 +233,22 @@ func TestErrorsOfTheSystemKeepTheirCode(t *testing.T) {
 	}
 }
 
+// tributary.wiki.events.search is a subject of the stream of events.
+func TestAPathMustNameAKnowledgeBase(t *testing.T) {
+	for _, kb := range []string{"wiki.events", "*", "%3E", "Wiki", "a%20b", "a%2Fb"} {
+		for _, request := range []struct{ method, path, body string }{
+			{"POST", "search", `{"query": "x"}`}, {"POST", "ask", `{"question": "x"}`}, {"POST", "documents", `{"uri": "note:1", "text": "x"}`},
+			{"GET", "documents", ""}, {"DELETE", "documents?uri=note:1", ""}, {"GET", "sources", ""}, {"POST", "sources/wiki/sync", ""},
+		} {
+			s := &system{}
+			status, body := do(t, request.method, serve(t, s, "").URL+"/v1/kbs/"+kb+"/"+request.path, request.body)
+			if status != 400 || !strings.Contains(body, "knowledge base") || s.kb != "" {
+				t.Errorf("%s %s: got %d %s, asked %q", kb, request.path, status, body, s.kb)
+			}
+		}
+	}
+}
+
 func TestABodyBeyondTheLimitIsRefused(t *testing.T) {
 	status, body := do(t, "PUT", serve(t, &system{}, "").URL+"/v1/kbs/wiki/documents?uri=a", strings.Repeat("x", 1<<20+1), "Content-Type", "text/plain")
 	if status != 413 || !strings.Contains(body, "ingest.max_bytes") {
