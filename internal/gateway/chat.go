@@ -300,10 +300,27 @@ func sourceList(citations []tributary.Citation) string {
 			b.WriteString(sourcesHead)
 		}
 		fmt.Fprintf(&b, "[%d] ", c.N)
-		if c.Title != "" {
-			b.WriteString(strings.Join(strings.Fields(c.Title), " ") + ": ")
+		if title := plain(c.Title); title != "" {
+			b.WriteString(title + ": ")
 		}
-		b.WriteString(c.URI + "\n")
+		b.WriteString(plainURI.Replace(c.URI) + "\n")
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
+
+// plain is a title on one line, as text that no front end takes for more:
+// whoever publishes a document chooses it, and a picture in it would be fetched
+// from where they like.
+func plain(title string) string {
+	words := slices.DeleteFunc(strings.Fields(title), func(w string) bool {
+		return strings.Contains(w, "://") || strings.HasPrefix(strings.ToLower(w), "www.")
+	})
+	return plainTitle.Replace(strings.Join(words, " "))
+}
+
+var (
+	plainTitle = strings.NewReplacer("[", "(", "]", ")", "<", "‹", ">", "›", "`", "'")
+	// plainURI escapes what does not belong in a URI and means something in
+	// Markdown.
+	plainURI = strings.NewReplacer(" ", "%20", "[", "%5B", "]", "%5D", "<", "%3C", ">", "%3E", "`", "%60")
+)

@@ -29,6 +29,7 @@ type system struct {
 	fail     error // of every call
 	late     error // of Ask, after its first piece
 	state    tributary.State
+	cites    []tributary.Citation // of Ask, nil for a note
 }
 
 func (s *system) Add(_ context.Context, r tributary.AddRequest) (tributary.Receipt, error) {
@@ -64,9 +65,12 @@ func (s *system) Ask(_ context.Context, r tributary.AskRequest, event func(tribu
 			return s.late
 		}
 	}
+	cites := s.cites
+	if cites == nil {
+		cites = []tributary.Citation{{N: 1, URI: "note:1", Title: "One", Text: "blue"}}
+	}
 	return event(tributary.AskEvent{Answer: &tributary.Answer{Answer: "It is blue. [1]", Generator: "extractive",
-		Usage: tributary.Usage{TokensIn: 20, TokensOut: 4}, Notes: []string{"by words"},
-		Citations: []tributary.Citation{{N: 1, URI: "note:1", Title: "One", Text: "blue"}}}})
+		Usage: tributary.Usage{TokensIn: 20, TokensOut: 4}, Notes: []string{"by words"}, Citations: cites}})
 }
 
 func (s *system) List(_ context.Context, r tributary.ListRequest, item func(tributary.Item) error) error {

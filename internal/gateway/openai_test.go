@@ -150,3 +150,27 @@ func TestMessagesOfAnyFormAreRead(t *testing.T) {
 		}
 	}
 }
+
+// Front ends render the text: what a publisher chose must not become more than
+// letters there.
+func TestSourcesAreNamedWithoutWhatAFrontEndWouldFollow(t *testing.T) {
+	for _, tt := range []struct{ title, uri, want string }{
+		{"One\n two", "https://a.test/b_(c)?d=e&f#g", "[1] One two: https://a.test/b_(c)?d=e&f#g"},
+		{"![x](https://evil.test/p.png)", "note:1", "[1] note:1"},
+		{"![x] (//evil.test/p.png)", "note:1", "[1] !(x) (//evil.test/p.png): note:1"},
+		{`<img src="//evil.test/p.png">`, "note:1", `[1] ‹img src="//evil.test/p.png"›: note:1`},
+		{"Sign in at https://evil.test or www.evil.test `now`", "note:1", "[1] Sign in at or 'now': note:1"},
+		{"", "note:x ![](https://evil.test/p.png) <b>`", "[1] note:x%20!%5B%5D(https://evil.test/p.png)%20%3Cb%3E%60"},
+		{"One [2] Two", "note:1", "[1] One (2) Two: note:1"},
+	} {
+		s := &system{cites: []tributary.Citation{{N: 1, URI: tt.uri, Title: tt.title}}}
+		client := openAIClient(t, s)
+		got, err := client.Chat.Completions.New(t.Context(), aChat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, sources, _ := strings.Cut(got.Choices[0].Message.Content, "\n\nSources:\n"); sources != tt.want {
+			t.Errorf("%q, %q: got %q, want %q", tt.title, tt.uri, sources, tt.want)
+		}
+	}
+}
