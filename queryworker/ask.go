@@ -47,8 +47,8 @@ type Passage struct {
 // Answer.
 //
 // Answer.Answer is checked: it is the streamed text without the numbers that
-// name no passage, with "[1, 2]" written "[1][2]", and without links that lead
-// to no cited document (the deltas have none either, apart from links to
+// name no passage, with "[1, 2]" written "[1][2]" and "【1】" written "[1]", and
+// without links that lead to no cited document (the deltas have none either, apart from links to
 // passages that the answer does not cite in the end). Each of its sentences is
 // scored against what it cites. A client shows the deltas while they come and
 // replaces them by the Answer in the end. Where nothing fits the answer is

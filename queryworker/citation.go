@@ -12,12 +12,56 @@ import (
 // mark is a citation as a generator writes it: [2], or [2, 3].
 var mark = regexp.MustCompile(`\[[0-9]{1,6}(?:[ \t]*,[ \t]*[0-9]{1,6})*\]`)
 
+// Models write citations in other forms too, whatever they were told: those
+// that were trained to browse 【2】 or 【2†L1-L4】, others [1-3] or [1; 2].
+var (
+	lenticular = regexp.MustCompile(`【([0-9]{1,6}(?:[ \t]*[,;–-][ \t]*[0-9]{1,6})*)(?:†[^【】\n]{0,100})?】`)
+	manyMarks  = regexp.MustCompile(`\[[0-9]{1,6}(?:[ \t]*[,;–-][ \t]*[0-9]{1,6})+\]`)
+)
+
+// plainMarks writes citations of other forms as marks. A list with a number
+// that is not known may be something else, such as a span of years, and stays.
+func plainMarks(text string, known func(n int) bool) string {
+	return outsideCode(text, func(part string) string {
+		part = lenticular.ReplaceAllString(part, "[$1]")
+		return manyMarks.ReplaceAllStringFunc(part, func(m string) string {
+			if numbers := listed(m[1:len(m)-1], known); numbers != nil {
+				return "[" + strings.Join(numbers, ", ") + "]"
+			}
+			return m
+		})
+	})
+}
+
+// listed returns the known numbers of "1, 3-5"; nil if one that stands there is
+// not known.
+func listed(list string, known func(n int) bool) []string {
+	var numbers []string
+	for item := range strings.SplitSeq(strings.NewReplacer(";", ",", "–", "-").Replace(list), ",") {
+		first, last, isRange := strings.Cut(item, "-")
+		from, err := strconv.Atoi(strings.TrimSpace(first))
+		to := from
+		if err == nil && isRange {
+			to, err = strconv.Atoi(strings.TrimSpace(last))
+		}
+		if err != nil || from > to || !known(from) || !known(to) {
+			return nil
+		}
+		for n := from; n <= to; n++ {
+			if known(n) {
+				numbers = append(numbers, strconv.Itoa(n))
+			}
+		}
+	}
+	return numbers
+}
+
 // check takes out of text the links that lead to no document it cites, and the
 // citations of passages that do not exist. Either can join what stands around
 // it into the other, so both are repeated until nothing changes.
 func check(text string, passages []Passage) tributary.Answer {
 	var removed []string
-	answer := cite(text, passages)
+	answer := cite(plainMarks(text, func(n int) bool { return len(named(passages, []int{n})) > 0 }), passages)
 	for range maxUnlink {
 		allowed := make([]string, len(answer.Citations))
 		for i, c := range answer.Citations {

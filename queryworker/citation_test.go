@@ -48,6 +48,30 @@ func TestCite(t *testing.T) {
 	}
 }
 
+func TestCitationsOfOtherFormsAreCitations(t *testing.T) {
+	passages := prompt("", "first", "second", "third", "fourth").Passages
+	passages = append(passages[:1], passages[2:]...) // 2 had no room
+	for text, want := range map[string]string{
+		"A 【1】.":                             "A [1].",
+		"A 【1†source】【3†L1-L4】.":             "A [1][3].",
+		"A 【1, 3】 b 【9】.":                    "A [1][3] b.",
+		"A [1; 3].":                          "A [1][3].",
+		"A [1-4] b [3–4].":                   "A [1][3][4] b [3][4].",
+		"A [1, 3-4].":                        "A [1][3][4].",
+		"In [1990-2000] and [1-9] [4-1].":    "In [1990-2000] and [1-9] [4-1].",
+		"Code `【1】 [1-4]` [1].":              "Code `【1】 [1-4]` [1].",
+		"【注意】 and 【1】(https://evil.test/x).": "【注意】 and [1].",
+	} {
+		got := check(text, passages)
+		if got.Answer != want {
+			t.Errorf("%q became %q, want %q", text, got.Answer, want)
+		}
+		if cited := marks(stripCode(got.Answer)); len(got.Citations) != len(cited) {
+			t.Errorf("%q cites %v, listed are %d", text, cited, len(got.Citations))
+		}
+	}
+}
+
 func FuzzCite(f *testing.F) {
 	f.Add("A [1], b [2, 9] `c[3]` [4].")
 	f.Add("``` [1] `` [2] ` \\` [3]\n\n`")

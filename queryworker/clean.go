@@ -29,7 +29,7 @@ var markup = []struct {
 
 var (
 	link    = regexp.MustCompile(`!?\[([^\[\]]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)?(?:[ \t]+"[^"]*")?\)`)
-	numbers = regexp.MustCompile(`\[([\s0-9,;.–-]*[0-9][\s0-9,;.–-]*)\]`)
+	numbers = regexp.MustCompile(`[\[【]([\s0-9,;.–-]*[0-9][\s0-9,;.–-]*)[\]】]`)
 )
 
 // firstSlot stands for the first piece of code while clean works on the text
@@ -56,7 +56,7 @@ func clean(raw string) string {
 		}
 	}
 	text = strings.ReplaceAll(text, "`", "")
-	if strings.Contains(text, "[") {
+	if strings.ContainsAny(text, "[【") {
 		text = numbers.ReplaceAllString(text, "($1)")
 	}
 	text = strings.Join(strings.Fields(text), " ")

@@ -33,7 +33,7 @@ func (g *guard) pass(end int) error {
 	if end == 0 {
 		return nil
 	}
-	text, _ := unlink(g.held[:end], g.allowed)
+	text, _ := unlink(plainMarks(g.held[:end], func(int) bool { return false }), g.allowed)
 	g.held = g.held[end:]
 	if text == "" {
 		return nil

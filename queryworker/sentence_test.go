@@ -31,6 +31,7 @@ func TestSentences(t *testing.T) {
 		{"links and images", "See [the *docs*](http://x.y/a_(b) \"t\") and ![a pump](p.png).", []string{"See the docs and a pump."}},
 		{"references and footnotes", "As [shown][1] here[^2].", []string{"As shown here."}},
 		{"a number in brackets", "As shown [1, 2].", []string{"As shown (1, 2)."}},
+		{"a number in other brackets", "概要【1】です。", []string{"概要(1)です。"}},
 		{"emphasis that is none", "snake_case_name and 2 * 3 * 4", []string{"snake_case_name and 2 * 3 * 4"}},
 		{"escapes", `1\. a\*b`, []string{"1. a*b"}},
 		{"code keeps brackets and full stops", "Use `a[0]. B` here. Now.", []string{"Use `a[0]. B` here.", "Now."}},
