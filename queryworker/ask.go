@@ -46,10 +46,11 @@ type Passage struct {
 // Delta is a piece of the text, in order, then one event with the whole
 // Answer.
 //
-// Answer.Answer is checked: it is the streamed text without the numbers that
+// Answer.Answer is checked: it is what was written without the numbers that
 // name no passage, with "[1, 2]" written "[1][2]" and "【1】" written "[1]", and
-// without links that lead to no cited document (the deltas have none either, apart from links to
-// passages that the answer does not cite in the end). Each of its sentences is
+// without links that lead to no cited document. So are the deltas, apart from
+// links to passages that the answer does not cite in the end, and from what
+// only the whole text shows. Each of its sentences is
 // scored against what it cites. A client shows the deltas while they come and
 // replaces them by the Answer in the end. Where nothing fits the answer is
 // NoAnswer and no model is asked. Ask returns emit's error as it is, and
@@ -119,8 +120,8 @@ func (a *asking) write(ctx context.Context) error {
 		a.text = a.Cache.get(a.kb, name, p)
 	}
 	if a.cached = a.text != ""; a.cached {
-		text, _ := unlink(a.text, uris(a.passages))
-		if err := a.emit(tributary.AskEvent{Delta: text}); err != nil {
+		g := guard{passages: a.passages}
+		if err := a.emit(tributary.AskEvent{Delta: g.checked(a.text)}); err != nil {
 			return err
 		}
 	} else {
@@ -141,7 +142,7 @@ func (a *asking) generate(ctx context.Context, p Prompt) error {
 	var text strings.Builder
 	var emitErr error
 	_, sentences := generator.(*Extractive) // it writes whole ones
-	g := guard{allowed: uris(a.passages), whole: sentences, emit: func(delta string) error {
+	g := guard{passages: a.passages, whole: sentences, emit: func(delta string) error {
 		emitErr = a.emit(tributary.AskEvent{Delta: delta})
 		return emitErr
 	}}

@@ -48,7 +48,7 @@ func TestCite(t *testing.T) {
 	}
 }
 
-func TestCitationsOfOtherFormsAreCitations(t *testing.T) {
+func TestCitationsOfAnyFormAreCheckedInStreamAndWhole(t *testing.T) {
 	passages := prompt("", "first", "second", "third", "fourth").Passages
 	passages = append(passages[:1], passages[2:]...) // 2 had no room
 	for text, want := range map[string]string{
@@ -58,6 +58,7 @@ func TestCitationsOfOtherFormsAreCitations(t *testing.T) {
 		"A [1; 3].":                          "A [1][3].",
 		"A [1-4] b [3–4].":                   "A [1][3][4] b [3][4].",
 		"A [1, 3-4].":                        "A [1][3][4].",
+		"A [9]. B [8, 9] c [1, 9]\n\n[7] d.": "A. B c [1]\n\n d.",
 		"In [1990-2000] and [1-9] [4-1].":    "In [1990-2000] and [1-9] [4-1].",
 		"Code `【1】 [1-4]` [1].":              "Code `【1】 [1-4]` [1].",
 		"【注意】 and 【1】(https://evil.test/x).": "【注意】 and [1].",
@@ -68,6 +69,18 @@ func TestCitationsOfOtherFormsAreCitations(t *testing.T) {
 		}
 		if cited := marks(stripCode(got.Answer)); len(got.Citations) != len(cited) {
 			t.Errorf("%q cites %v, listed are %d", text, cited, len(got.Citations))
+		}
+		for _, size := range []int{1, 4, 1000} {
+			streamed := ""
+			g := guard{passages: passages, emit: func(delta string) error { streamed += delta; return nil }}
+			for _, piece := range cutInto(text, size) {
+				if err := g.write(piece); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := g.flush(); err != nil || streamed != want {
+				t.Errorf("%q in pieces of %d became %q, %v, want %q", text, size, streamed, err, want)
+			}
 		}
 	}
 }

@@ -101,7 +101,7 @@ func TestAnObedientModelIsMadeHarmless(t *testing.T) {
 				if at := alive.FindString(got.Answer); at != "" {
 					t.Errorf("the answer %q holds %q", got.Answer, at)
 				}
-				if at := alive.FindString(text); at != "" && !strings.Contains(tt.obeyed, "[9]ps") {
+				if at := alive.FindString(text); at != "" {
 					t.Errorf("in pieces of %d, the stream %q holds %q", size, text, at)
 				}
 				for _, n := range marks(got.Answer) {
