@@ -329,15 +329,18 @@ func TestOptionsAreRefusedInWords(t *testing.T) {
 	}
 }
 
-// failingReranker reverses, or fails.
-type testReranker struct{ err error }
+// testReranker reverses, or fails, or adds something to every score.
+type testReranker struct {
+	err error
+	add float64
+}
 
 func (testReranker) Name() string { return "test:model" }
 
 func (r testReranker) Rerank(_ context.Context, _ string, texts []string) ([]float64, error) {
 	scores := make([]float64, len(texts))
 	for i := range scores {
-		scores[i] = float64(i)
+		scores[i] = float64(i) + r.add
 	}
 	return scores, r.err
 }
@@ -355,6 +358,7 @@ func TestARerankerHasTheLastWordAndItsFailureIsSaid(t *testing.T) {
 		"reranked":     {testReranker{}, nil, "apple", nil},
 		"switched off": {testReranker{}, &off, "apple pear plum", nil},
 		"failed":       {testReranker{err: context.DeadlineExceeded}, nil, "apple pear plum", []string{"not reranked: test:model: context deadline exceeded"}},
+		"damaged":      {testReranker{add: math.NaN()}, nil, "apple pear plum", []string{"not reranked: test:model: text 1 of 3 has the score NaN"}},
 	} {
 		w := m.worker()
 		w.Reranker = test.reranker

@@ -3,6 +3,7 @@ package queryworker
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/tributary-kb/tributary"
@@ -52,6 +53,9 @@ func (s *search) rerank(ctx context.Context, pool []*candidate) []*candidate {
 	if err == nil && len(scores) != len(texts) {
 		err = fmt.Errorf("%d scores for %d texts", len(scores), len(texts))
 	}
+	if i := slices.IndexFunc(scores, notFinite); err == nil && i >= 0 {
+		err = fmt.Errorf("text %d of %d has the score %v", i+1, len(texts), scores[i])
+	}
 	if err != nil {
 		s.notes = append(s.notes, fmt.Sprintf("not reranked: %s: %v", s.Reranker.Name(), err))
 		return pool
@@ -63,3 +67,5 @@ func (s *search) rerank(ctx context.Context, pool []*candidate) []*candidate {
 	slices.SortStableFunc(best, better)
 	return best
 }
+
+func notFinite(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }
