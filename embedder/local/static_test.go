@@ -65,6 +65,7 @@ func TestStaticRefusesWhatDoesNotFitTogether(t *testing.T) {
 		{"no vectors", map[string]tensor{"x": rows()}, `tensor "embeddings" has shape []`},
 		{"too few rows", map[string]tensor{"embeddings": {[]int{2, 2}, make([]float32, 4)}}, "has 2 rows, tokenizer.json has 4 tokens"},
 		{"a row that is not there", map[string]tensor{"embeddings": rows(), "mapping": {[]int{4}, []float32{0, 1, 2, 4}}}, "mapping of token 3 is row 4, of 4"},
+		{"damaged vectors", map[string]tensor{"embeddings": {[]int{4, 2}, []float32{9, 9, 3, float32(math.NaN()), 0, 4, -3, 0}}}, `tensor "embeddings" is damaged: its element 3 is NaN`},
 		{"too few weights", map[string]tensor{"embeddings": rows(), "weights": {[]int{1}, []float32{1}}}, `tensor "weights" has shape [1], want [4]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

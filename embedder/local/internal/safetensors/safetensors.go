@@ -171,7 +171,8 @@ func (f *File) Shape(name string) []int {
 
 // Floats returns the elements of a tensor of this shape, whatever numbers it
 // holds them as; the last dimension runs fastest. It is an error if there is
-// no such tensor, or if it has another shape.
+// no such tensor, if it has another shape, or if an element is no finite
+// number: what is computed with one is none either, or looks like any other.
 func (f *File) Floats(name string, shape ...int) ([]float32, error) {
 	t, ok := f.tensors[name]
 	if !ok {
@@ -200,7 +201,8 @@ func (f *File) Floats(name string, shape ...int) ([]float32, error) {
 	}
 }
 
-// complete guards against a file that shrank since it was opened.
+// complete guards against a file that shrank since it was opened, and against
+// damaged weights.
 func complete(name string, out []float32, shape []int) ([]float32, error) {
 	want := 1
 	for _, d := range shape {
@@ -208,6 +210,11 @@ func complete(name string, out []float32, shape []int) ([]float32, error) {
 	}
 	if len(out) != want {
 		return nil, fmt.Errorf("tensor %q: the file ends after %d of %d elements", name, len(out), want)
+	}
+	for i, x := range out {
+		if x-x != 0 { // neither a number nor finite
+			return nil, fmt.Errorf("tensor %q is damaged: its element %d is %v", name, i, x)
+		}
 	}
 	return out, nil
 }
