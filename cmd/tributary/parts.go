@@ -372,6 +372,12 @@ func (p *plant) embedQuery(ctx context.Context, text string) (tributary.Vector, 
 	if spent, ok := errors.AsType[*embedder.SpendError](err); ok {
 		return nil, &queryworker.KeywordsOnlyError{Reason: spent}
 	}
+	if items, ok := errors.AsType[tributary.BatchError](err); ok {
+		err = items[0]
+	}
+	if outcome, _ := tributary.OutcomeOf(err); outcome == tributary.Rejected { // as too long, by most models
+		return nil, &queryworker.KeywordsOnlyError{Reason: err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/embedder"
 	"github.com/tributary-kb/tributary/internal/testenv"
+	"github.com/tributary-kb/tributary/queryworker"
 )
 
 // embeddings imitates a paid server with OpenAI's endpoint: five tokens a word.
@@ -33,6 +35,22 @@ func embeddings(t *testing.T) *httptest.Server {
 	}))
 	t.Cleanup(s.Close)
 	return s
+}
+
+// A question that somebody pasted a page into still has words to go by.
+func TestAQueryThatIsTooLongForTheModelGoesByKeywords(t *testing.T) {
+	for name, limit := range map[string]int{"known beforehand": 6, "told by the count of tokens": 35} {
+		model, err := embedder.New(embedder.Config{Provider: embedder.ProviderOpenAI, BaseURL: embeddings(t).URL + "/v1", Model: "bert", MaxTextTokens: limit})
+		fatal(t, err)
+		p := &plant{model: model}
+		vector, err := p.embedQuery(t.Context(), "one two three four five six seven")
+		if without, ok := errors.AsType[*queryworker.KeywordsOnlyError](err); !ok || !strings.Contains(err.Error(), "embedder.max_text_tokens") {
+			t.Errorf("%s: got %v, %v, %v", name, vector, without, err)
+		}
+		if vector, err = p.embedQuery(t.Context(), "one"); err != nil || len(vector) != 4 {
+			t.Errorf("%s: of a short one got %v, %v", name, vector, err)
+		}
+	}
 }
 
 // What is spent stays spent over a restart; documents wait, searches go on.
