@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -20,6 +19,10 @@ const (
 	configPause = 30 * time.Second
 	// quotaPause is how long work is held for an account without credit.
 	quotaPause = 5 * time.Minute
+	// longestPause bounds what a server may ask for. All workers keep to it, and
+	// over a restart: a page of a proxy with a date far away must not end the
+	// work for good.
+	longestPause = time.Hour
 	// maxErrorBytes bounds what is read of an error's body.
 	maxErrorBytes = 64 << 10
 )
@@ -225,17 +228,17 @@ func errorField(raw json.RawMessage) (message, kind string) {
 }
 
 // retryAfter reads Retry-After-Ms and Retry-After, in seconds or as a date; 0
-// if there is neither.
+// if there is neither, longestPause if it is more.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 && ms < math.MaxInt32 {
-		return time.Duration(ms * float64(time.Millisecond))
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 {
+		return time.Duration(min(ms, float64(longestPause.Milliseconds())) * float64(time.Millisecond))
 	}
 	value := h.Get("Retry-After")
-	if s, err := strconv.ParseFloat(value, 64); err == nil && s > 0 && s < math.MaxInt32 {
-		return time.Duration(s * float64(time.Second))
+	if s, err := strconv.ParseFloat(value, 64); err == nil && s > 0 {
+		return time.Duration(min(s, longestPause.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(value); err == nil && at.After(now) {
-		return at.Sub(now)
+		return min(at.Sub(now), longestPause)
 	}
 	return 0
 }

@@ -496,11 +496,15 @@ func TestRemoteHalvesARequestOfMoreTokensThanAMinuteHas(t *testing.T) {
 	wantVectors(t, vectors, 4, "a", "b")
 }
 
-func TestRetryAfterTakesDates(t *testing.T) {
+func TestRetryAfterTakesDatesAndNoLongerThanAnHour(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
 		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second,
 		"Fri, 02 Jan 2026 03:00:00 GMT": 0,
+		"Fri, 31 Dec 9999 23:59:59 GMT": time.Hour,
+		"1e300":                         time.Hour,
+		"86400":                         time.Hour,
+		"NaN":                           0,
 		"0.5":                           500 * time.Millisecond,
 		"-1":                            0,
 		"soon":                          0,
