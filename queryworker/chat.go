@@ -19,6 +19,8 @@ import (
 const (
 	// maxAnswerBytes bounds what a model may write, and each line of its stream.
 	maxAnswerBytes = 256 << 10
+	// maxThoughtBytes bounds what a model may think aloud before.
+	maxThoughtBytes = 4 * maxAnswerBytes
 	// defaultAnswerTokens is what a model may write where nothing else is said.
 	defaultAnswerTokens = 1024
 	// defaultAttempts is how often a question is sent to a busy server.
@@ -171,6 +173,9 @@ func (c *Chat) ask(ctx context.Context, s *stream, idle *idleTimer) error {
 		err = c.wire().whole(s)
 	} else {
 		err = c.wire().read(s)
+	}
+	if err == nil {
+		err = s.pass(s.thoughts.rest())
 	}
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()

@@ -103,6 +103,47 @@ func TestChatStreams(t *testing.T) {
 	}
 }
 
+// Servers that do not know how a model thinks pass its thoughts on as text.
+func TestThoughtsAreNoPartOfAReply(t *testing.T) {
+	for text, want := range map[string]string{
+		"<think>\nHm [1]. </thin k>\n</think>\n\nThree years [1].": "Three years [1].",
+		"\n<think></think>Three.":                                  "Three.",
+		"Three <think>years</think>.":                              "Three <think>years</think>.",
+		"<thin air>":                                               "<thin air>",
+		"<thi":                                                     "<thi",
+		"<think>one</think>two<think>three</think>":                "two<think>three</think>",
+	} {
+		for _, size := range []int{1, 3, 1000} {
+			c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				for _, piece := range cutInto(text, size) {
+					fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%q}}]}\n\n", piece)
+				}
+				io.WriteString(w, "data: [DONE]\n\n")
+			})
+			got, err := generate(t.Context(), c)
+			if err != nil || strings.Join(got, "") != want {
+				t.Errorf("%q in pieces of %d: got %q, %v, want %q", text, size, got, err, want)
+			}
+		}
+	}
+}
+
+func TestEndlessThoughtsAreRefused(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		piece := strings.Repeat("hm", 8<<10)
+		for said := "<think>"; ; said = piece {
+			if _, err := fmt.Fprintf(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":%q}}]}\n\n", said); err != nil {
+				return
+			}
+		}
+	})
+	if got, err := generate(t.Context(), c); err == nil || !strings.Contains(err.Error(), "thinks for more than 1048576 bytes") || len(got) > 0 {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestChatRequest(t *testing.T) {
 	var path, auth string
 	var body struct {

@@ -22,6 +22,7 @@ type stream struct {
 	done     bool // the model said that it is finished
 	ended    bool // nothing that follows matters
 	usage    tributary.Usage
+	thoughts thoughts
 }
 
 // events calls event with the data of each server-sent event, until one ends
@@ -87,7 +88,15 @@ func (s *stream) gaveUp(data []byte) error {
 	return unavailable("%s gave up in the middle: %s", s.host, complaint(data, s.hide))
 }
 
+// write emits what of delta is no thought.
 func (s *stream) write(delta string) error {
+	if delta = s.thoughts.without(delta); s.thoughts.size > maxThoughtBytes {
+		return unavailable("%s: the model thinks for more than %d bytes", s.host, maxThoughtBytes)
+	}
+	return s.pass(delta)
+}
+
+func (s *stream) pass(delta string) error {
 	if delta == "" {
 		return nil
 	}
