@@ -31,6 +31,8 @@ type System interface {
 type Asker interface {
 	Search(ctx context.Context, r tributary.SearchRequest) (tributary.SearchReply, error)
 	Ask(ctx context.Context, r tributary.AskRequest, event func(tributary.AskEvent) error) error
+	// Forget deletes a conversation.
+	Forget(ctx context.Context, r tributary.ForgetRequest) (tributary.ForgetReply, error)
 }
 
 // An Inspector tells what is there.
@@ -196,6 +198,8 @@ func (h *handler) routes() []route {
 			in: tributary.SearchRequest{}, out: tributary.SearchReply{}, status: http.StatusOK, handle: h.search},
 		{method: "POST", path: "/v1/kbs/{kb}/ask", summary: "Answer a question; as server-sent events where the client accepts them",
 			in: tributary.AskRequest{}, out: tributary.Answer{}, status: http.StatusOK, streams: true, handle: h.ask},
+		{method: "DELETE", path: "/v1/kbs/{kb}/conversations/{id}", summary: "Forget a conversation",
+			out: tributary.ForgetReply{}, status: http.StatusOK, handle: h.forget},
 		{method: "GET", path: "/v1/status", summary: "The state of the system", out: tributary.StatusReply{}, status: http.StatusOK, handle: h.status},
 		{method: "GET", path: "/v1/models", summary: "The knowledge bases, as models in OpenAI's form", out: modelList{}, status: http.StatusOK, handle: h.models},
 		{method: "GET", path: "/v1/models/{model...}", summary: "One knowledge base, as a model in OpenAI's form", out: model{}, status: http.StatusOK, handle: h.model},

@@ -73,6 +73,10 @@ func (s *system) Ask(_ context.Context, r tributary.AskRequest, event func(tribu
 		Usage: tributary.Usage{TokensIn: 20, TokensOut: 4}, Notes: []string{"by words"}, Citations: cites}})
 }
 
+func (s *system) Forget(_ context.Context, r tributary.ForgetRequest) (tributary.ForgetReply, error) {
+	return tributary.ForgetReply(r), s.fail
+}
+
 func (s *system) List(_ context.Context, r tributary.ListRequest, item func(tributary.Item) error) error {
 	return errors.Join(item(tributary.Item{URI: r.URIPrefix + "a"}), item(tributary.Item{URI: r.URIPrefix + "b"}), s.fail)
 }
@@ -180,6 +184,7 @@ func TestRESTRequestsBecomeRequestsOfTheProtocol(t *testing.T) {
 		{"show", "GET", "/v1/kbs/wiki/document?uri=note:1", "", 200, `"passages"`},
 		{"search", "POST", "/v1/kbs/wiki/search", `{"query":"colour"}`, 200, "about colour"},
 		{"ask", "POST", "/v1/kbs/wiki/ask", `{"question":"which colour"}`, 200, `"generator":"extractive"`},
+		{"forget", "DELETE", "/v1/kbs/wiki/conversations/3f9c2a7e51", "", 200, `"conversation":"3f9c2a7e51"`},
 		{"follow", "POST", "/v1/kbs/wiki/sources", `{"name":"notes","kind":"folder","location":"/n"}`, 200, `"reason":"add folder"`},
 		{"list sources", "GET", "/v1/kbs/wiki/sources", "", 200, `"name":"wiki"`},
 		{"show a source", "GET", "/v1/kbs/wiki/sources/notes", "", 200, `"reason":"show"`},

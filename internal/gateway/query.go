@@ -46,6 +46,11 @@ func (h *handler) ask(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+func (h *handler) forget(w http.ResponseWriter, r *http.Request) {
+	reply, err := h.system(r).Forget(r.Context(), tributary.ForgetRequest{Conversation: r.PathValue("id")})
+	h.reply(w, r, reply, err)
+}
+
 // answerTo asks, passes on the pieces of the text, and returns the whole.
 func answerTo(ctx context.Context, s Asker, req tributary.AskRequest, delta func(string) error) (tributary.Answer, error) {
 	var whole *tributary.Answer
