@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,7 +38,7 @@ type Remote struct {
 	paid     *paid
 	pause    func(context.Context, time.Duration) error
 
-	preparing sync.Mutex
+	preparing chan struct{} // holds one while somebody prepares
 	prepared  atomic.Bool
 	limits    atomic.Pointer[Limits]
 	textLimit atomic.Int64 // tokens that the model reads of a text, 0 if unknown
@@ -63,7 +62,7 @@ func newRemote(cfg Config, budget Budget) (*Remote, error) {
 	}
 	p := providers[cfg.Provider]
 	m := &Remote{
-		cfg: cfg, provider: p, wire: p.wire(cfg), endpoint: endpoint, budget: budget,
+		cfg: cfg, provider: p, wire: p.wire(cfg), endpoint: endpoint, budget: budget, preparing: make(chan struct{}, 1),
 		pace: newPace(cfg.MaxConcurrency), paid: &paid{bytes: cfg.CacheBytes}, pause: pause,
 	}
 	limits := Limits{Inputs: cfg.MaxInputs, Tokens: cfg.MaxTokens, Bytes: cfg.MaxBytes, Parallel: cfg.MaxConcurrency}
@@ -128,8 +127,12 @@ func (m *Remote) prepare(ctx context.Context) error {
 	if m.prepared.Load() {
 		return nil
 	}
-	m.preparing.Lock()
-	defer m.preparing.Unlock()
+	select {
+	case m.preparing <- struct{}{}:
+	case <-ctx.Done(): // a query does not wait for others to give up
+		return m.outcome(ctx, context.Cause(ctx), 0)
+	}
+	defer func() { <-m.preparing }()
 	if m.prepared.Load() {
 		return nil
 	}

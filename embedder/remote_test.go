@@ -516,6 +516,34 @@ func TestRetryAfterTakesDatesAndNoLongerThanAnHour(t *testing.T) {
 	}
 }
 
+func TestAServerThatDoesNotTellOfItselfHoldsNobodyBeyondTheirTime(t *testing.T) {
+	asked, silent := make(chan struct{}), make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-silent
+	}))
+	t.Cleanup(s.Close)
+	m, err := New(Config{Provider: ProviderTEI, BaseURL: s.URL, Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan error)
+	go func() {
+		_, err := m.Embed(t.Context(), []string{"a document"}, RoleDocument)
+		first <- err
+	}()
+	<-asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.Embed(ctx, []string{"a query"}, RoleQuery); !errors.Is(err, context.Canceled) {
+		t.Errorf("the second: got %v", err)
+	}
+	close(silent)
+	if err := <-first; err == nil {
+		t.Error("the first: no error")
+	}
+}
+
 func TestErrorTextIsShort(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"error":"just text"}`:                  "just text",
