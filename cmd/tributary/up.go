@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/tributary-kb/tributary/internal/config"
 	"github.com/tributary-kb/tributary/internal/embedded"
 	"github.com/tributary-kb/tributary/internal/gateway"
+	"github.com/tributary-kb/tributary/internal/pipeline"
 	"github.com/tributary-kb/tributary/internal/weaviate"
 )
 
@@ -141,6 +143,23 @@ func (m *machines) startNATS(ctx context.Context, a *app) (err error) {
 	return err
 }
 
+// fitStages returns the configuration with no more for the streams between the
+// stages than the disk has room for. The limit is rounded, so that it does not
+// change with every file that comes and goes.
+func (m *machines) fitStages(a *app) *config.Loaded {
+	if m.nats == nil {
+		return a.cfg
+	}
+	cfg := *a.cfg
+	room := int64(embedded.StreamShare * float64(m.nats.MaxStore()) / float64(pipeline.LimitedStreams()))
+	if room < cfg.NATS.MaxStageBytes {
+		cfg.NATS.MaxStageBytes = 1 << (bits.Len64(uint64(room)) - 1)
+		a.log.Warn("there is little room for what waits between the stages", "nats.max_stage_bytes", cfg.NATS.MaxStageBytes,
+			"wanted", a.cfg.NATS.MaxStageBytes, "store", m.nats.MaxStore())
+	}
+	return &cfg
+}
+
 func taken(address string) bool {
 	l, err := net.Listen("tcp", address) //nolint:noctx // binds and lets go at once
 	if err != nil {
@@ -228,7 +247,7 @@ func (m *machines) stop(a *app) error {
 // holds is answered.
 func (a *app) upOn(ctx context.Context, m *machines, args []string, f upFlags) error {
 	stages := stageNames()
-	p, err := newPlant(ctx, a.cfg, a.log, m.obs.registry, m.nc, m.index, stages)
+	p, err := newPlant(ctx, m.fitStages(a), a.log, m.obs.registry, m.nc, m.index, stages)
 	if err != nil {
 		return err
 	}

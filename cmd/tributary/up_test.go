@@ -3,10 +3,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,12 +17,38 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tributary-kb/tributary"
 	"github.com/tributary-kb/tributary/internal/api"
+	"github.com/tributary-kb/tributary/internal/config"
+	"github.com/tributary-kb/tributary/internal/embedded"
 	"github.com/tributary-kb/tributary/internal/pipeline"
 	"github.com/tributary-kb/tributary/internal/testenv"
 )
+
+// Streams reserve their limits, so what is configured for large disks must not
+// keep up from starting on a small one.
+func TestUpNeedsNoMoreRoomThanThereIs(t *testing.T) {
+	n, err := embedded.StartNATS(t.Context(), embedded.NATSConfig{Dir: t.TempDir(), NoListen: true, MaxStore: 64 << 20, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = n.Shutdown(context.WithoutCancel(t.Context())) }()
+	js, err := jetstream.New(testenv.Connect(t, n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newApp()
+	a.log = slog.New(slog.DiscardHandler)
+	if a.cfg, err = config.Load(config.Sources{}); err != nil {
+		t.Fatal(err)
+	}
+	cfg := (&machines{nats: n}).fitStages(a)
+	if _, err := pipeline.Ensure(t.Context(), js, pipeline.StoreConfig{MaxStageBytes: cfg.NATS.MaxStageBytes}); err != nil {
+		t.Errorf("with %d bytes for each stage: %v", cfg.NATS.MaxStageBytes, err)
+	}
+}
 
 // TestUpFromStartToEnd is what a new user does, with everything that up
 // manages itself.

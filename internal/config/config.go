@@ -66,7 +66,8 @@ type NATS struct {
 	// the space that is free when it starts.
 	MaxStoreBytes int64 `yaml:"max_store_bytes"`
 	// MaxStageBytes bounds what may wait for one stage, in every lane together.
-	// A stage whose successor's stream is full waits.
+	// A stage whose successor's stream is full waits. `up` takes less where half
+	// of what it may store is not enough for all stages.
 	MaxStageBytes int64 `yaml:"max_stage_bytes"`
 }
 

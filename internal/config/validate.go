@@ -98,7 +98,7 @@ func (v *validator) nats(n NATS) {
 	v.listen("nats.listen", n.Listen, false)
 	v.count("nats.replicas", n.Replicas, 5)
 	v.check("nats.max_store_bytes", strconv.FormatInt(n.MaxStoreBytes, 10),
-		n.MaxStoreBytes == 0 || n.MaxStoreBytes >= minStoreBytes, "0 (half of the free space) or at least 64MiB")
+		n.MaxStoreBytes == 0 || n.MaxStoreBytes >= minStoreBytes, "0 (80 % of the free space) or at least 64MiB")
 	v.check("nats.max_stage_bytes", strconv.FormatInt(n.MaxStageBytes, 10),
 		n.MaxStageBytes >= minStageBytes, "at least 16MiB")
 	v.check("nats.user", n.User, n.User == "" || n.PasswordFile != "" || n.Password != "",

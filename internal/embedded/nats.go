@@ -190,6 +190,11 @@ func StartNATS(ctx context.Context, cfg NATSConfig) (*NATS, error) {
 		lock.Close()
 		return nil, fmt.Errorf("start nats in %s: %w", cfg.Dir, err)
 	}
+	if err := n.makeRoom(ctx); err != nil {
+		n.stop()
+		lock.Close()
+		return nil, fmt.Errorf("make room for nats in %s: %w", cfg.Dir, err)
+	}
 	n.watched.Go(n.watch)
 	return n, nil
 }
@@ -199,6 +204,9 @@ func (n *NATS) start(ctx context.Context) error {
 		limit, err := storeLimit(n.cfg.Dir)
 		if err != nil {
 			return fmt.Errorf("%w (MaxStore sets the limit of the store)", err)
+		}
+		if limit < minStore {
+			return fmt.Errorf("its disk has room for %d bytes, the least is %d: free some, or choose another data folder", limit, minStore)
 		}
 		n.cfg.MaxStore = limit
 	}
@@ -363,8 +371,7 @@ func (n *NATS) Shutdown(ctx context.Context) error {
 		close(n.quit)
 		go func() {
 			n.watched.Wait()
-			n.srv.Shutdown()
-			n.srv.WaitForShutdown()
+			n.stop()
 			n.mu.Lock()
 			n.health = errStopped
 			n.mu.Unlock()

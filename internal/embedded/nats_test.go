@@ -242,6 +242,38 @@ func TestStreamSurvivesASmallerStoreLimit(t *testing.T) {
 	}
 }
 
+// A stream's own limit is reserved, whether it is used or not. When the disk has
+// filled up since, the next start must not fail for it.
+func TestStreamsThatReservedMoreThanThereIsAreLimitedToLess(t *testing.T) {
+	dir := t.TempDir()
+	n := startNATS(t, NATSConfig{Dir: dir, MaxStore: 64 << 20})
+	_, js := connect(t, n)
+	queue := jetstream.StreamConfig{Name: "queue", Subjects: []string{"queue"}, MaxBytes: 48 << 20, Discard: jetstream.DiscardNew}
+	if _, err := js.CreateStream(t.Context(), queue); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "queue", []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	shutdown(t, n.Shutdown)
+
+	n = startNATS(t, NATSConfig{Dir: dir, MaxStore: 8 << 20})
+	_, js = connect(t, n)
+	stream, err := js.Stream(t.Context(), "queue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := stream.CachedInfo(); info.Config.MaxBytes != 4<<20 || info.State.Msgs != 1 {
+		t.Errorf("got a limit of %d bytes and %d messages, want half of the store and the one there was", info.Config.MaxBytes, info.State.Msgs)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "another", Subjects: []string{"another"}}); err != nil {
+		t.Errorf("make another stream: %v", err)
+	}
+	if got := n.MaxStore(); got != 8<<20 {
+		t.Errorf("the store may take %d bytes, want the setting", got)
+	}
+}
+
 func TestHealthChangeIsReported(t *testing.T) {
 	changes := make(chan error, 10)
 	n := startNATS(t, NATSConfig{HealthInterval: time.Millisecond, OnChange: func(err error) { changes <- err }})

@@ -97,6 +97,18 @@ func (s Stream) streamConfig(cfg StoreConfig) jetstream.StreamConfig {
 	return c
 }
 
+// LimitedStreams returns how many streams reserve StoreConfig.MaxStageBytes
+// each.
+func LimitedStreams() int {
+	n := 0
+	for _, s := range Streams {
+		if s.streamConfig(StoreConfig{MaxStageBytes: 1}).MaxBytes > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // ensureStream creates a stream where there is none, and changes one only
 // where it differs: an update that changes nothing is not harmless while
 // messages wait for their redelivery.
