@@ -88,7 +88,10 @@ func (f *addFlags) check(args []string) error {
 	f.attributes.Metadata = f.meta
 	stdin := 0
 	for _, arg := range args {
-		if arg == "-" {
+		switch arg {
+		case "":
+			return usagef("an argument is empty; name a file, a folder or a URL, . for this folder")
+		case "-":
 			stdin++
 		}
 	}
@@ -124,7 +127,7 @@ func (a *app) addJobs(args []string, f addFlags) jobList {
 func (a *app) addJob(ctx context.Context, arg string, f addFlags, emit func(job) error) error {
 	switch {
 	case arg == "-":
-		return a.stdinJob(f, emit)
+		return a.stdinJob(ctx, f, emit)
 	case isWeb(arg):
 		request := f.request(arg)
 		request.Fetch = true
@@ -168,18 +171,48 @@ func failedJob(uri string, err error) job {
 }
 
 // stdinJob reads standard input now, for it can be read once only.
-func (a *app) stdinJob(f addFlags, emit func(job) error) error {
-	limit := a.cfg.Ingest.MaxBytes
-	content, err := io.ReadAll(io.LimitReader(a.in, limit+1))
-	if err != nil {
+func (a *app) stdinJob(ctx context.Context, f addFlags, emit func(job) error) error {
+	content, err := a.readContent(ctx, func() (io.ReadCloser, error) { return io.NopCloser(a.in), nil })
+	switch {
+	case isRefusal(err):
+		return emit(failedJob(f.uri, err))
+	case err != nil:
 		return fmt.Errorf("read standard input: %w", err)
-	}
-	if int64(len(content)) > limit {
-		return emit(failedJob(f.uri, a.tooLarge(fmt.Sprintf("more than %d", limit))))
 	}
 	request := f.request(f.uri)
 	request.Content = content
 	return emit(addJob(request))
+}
+
+// readContent reads what open opens, as far as it may be long. What it reads
+// may be a pipe or a device, which has no size and may never say anything:
+// when ctx ends it is left to itself.
+func (a *app) readContent(ctx context.Context, open func() (io.ReadCloser, error)) ([]byte, error) {
+	limit := a.cfg.Ingest.MaxBytes
+	type result struct {
+		content []byte
+		err     error
+	}
+	read := make(chan result, 1)
+	go func() {
+		in, err := open()
+		if err != nil {
+			read <- result{err: err}
+			return
+		}
+		content, err := io.ReadAll(io.LimitReader(in, limit+1))
+		_ = in.Close()
+		read <- result{content, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-read:
+		if r.err == nil && int64(len(r.content)) > limit {
+			return nil, a.tooLarge(fmt.Sprintf("more than %d", limit))
+		}
+		return r.content, r.err
+	}
 }
 
 // tooLarge refuses content of the given size, in words.
@@ -198,8 +231,13 @@ func (a *app) fileJob(file ingest.File, f addFlags) job {
 	}
 	request := f.request(file.URI)
 	return job{uri: file.URI, send: func(ctx context.Context, c client) (tributary.Receipt, error) {
-		content, err := os.ReadFile(file.Path)
-		if err != nil {
+		content, err := a.readContent(ctx, func() (io.ReadCloser, error) { return os.Open(file.Path) })
+		switch {
+		case ctx.Err() != nil:
+			return tributary.Receipt{}, ctx.Err()
+		case isRefusal(err):
+			return tributary.Receipt{}, err
+		case err != nil:
 			return tributary.Receipt{}, unreadable{err}
 		}
 		r := request

@@ -110,3 +110,21 @@ func TestInterruptEndsTheWaitCleanly(t *testing.T) {
 		t.Errorf("receipts %q, want that of the pending document", out.String())
 	}
 }
+
+// Standard input may be a terminal or a pipe on which nothing ever comes.
+func TestSilentInputDoesNotHoldTheCommand(t *testing.T) {
+	silent, other, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = silent.Close(), other.Close() }()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "tributary", "add", "--timeout", "10ms", "--uri", "note:x", "-")
+	cmd.Env = append(os.Environ(), "FAKE="+dir, "HOME="+dir)
+	cmd.Stdin = silent
+	said, err := cmd.CombinedOutput()
+	failed, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || failed.ExitCode() != exitFailure || !strings.Contains(string(said), "not done within 10ms (--timeout)") {
+		t.Errorf("ended with %v and %q, want exit code %d and the name of the limit", err, said, exitFailure)
+	}
+}

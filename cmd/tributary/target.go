@@ -25,6 +25,9 @@ func isWeb(arg string) bool {
 // documentURI is the URI that arg names: itself if it has a scheme or is
 // meant literally, else the file:// URI of the path.
 func documentURI(arg string, literal bool) (string, error) {
+	if arg == "" {
+		return "", usagef("an argument is empty; name a URI or a file")
+	}
 	uri := arg
 	if !literal && !uriScheme.MatchString(arg) {
 		path, err := filepath.Abs(arg)
