@@ -52,7 +52,7 @@ func (o *owner) newLook() *look {
 	l.again = o.order.Full > o.state.Full
 	l.afresh = l.again || o.state.Spec != specOf(o.order.Source)
 	l.confirm = o.order.Confirm > o.state.Confirm
-	if !o.state.Loaded || l.again {
+	if !o.state.Loaded || l.afresh {
 		l.lane = tributary.LaneBulk
 	}
 	return l

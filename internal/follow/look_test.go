@@ -235,6 +235,24 @@ func TestAFullSyncPublishesEverythingAgainInBulk(t *testing.T) {
 	}
 }
 
+// As with metadata, which every document carries.
+func TestASourceThatIsDescribedAnewIsLoadedInBulk(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	o := b.owner()
+	b.look(o)
+	b.add(tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs",
+		Options: tributary.SourceOptions{Metadata: map[string]string{"team": "docs"}}})
+	b.look(o)
+	if r := b.requests()["test:a"]; r.Lane != tributary.LaneBulk || r.Metadata["team"] != "docs" {
+		t.Errorf("lane %q, metadata %v, want the new description on the bulk lane", r.Lane, r.Metadata)
+	}
+	b.script.docs["test:a"] = "second"
+	b.look(o)
+	if r := b.requests()["test:a"]; r.Lane != tributary.LaneLive {
+		t.Errorf("a change after that is on lane %q", r.Lane)
+	}
+}
+
 func TestWhatIsBeyondTheLimitIsLeftOutAndNoted(t *testing.T) {
 	b := newBed(t, newScript(uris(5)...))
 	b.add(tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs", Options: tributary.SourceOptions{MaxDocuments: 3}})
