@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -408,7 +409,7 @@ func (l *look) notePeak() {
 		_, ceiling := l.asked.Options.Interval(l.MinInterval, l.MaxInterval)
 		window = max(window, ceiling)
 	}
-	if n := len(l.items); n >= s.Peak || l.began.Sub(s.PeakAt) > window {
+	if n := published(maps.Values(l.items)); n >= s.Peak || l.began.Sub(s.PeakAt) > window {
 		s.Peak, s.PeakAt = n, l.began
 	}
 }
@@ -420,8 +421,20 @@ func (l *look) shrunk(missing []*item) bool {
 		share = *h
 	}
 	// What this look brought counts too: a move deletes as many as it brings.
-	known := max(l.state.Peak, len(l.items))
-	return known >= minKnown && len(missing) > 0 && float64(len(l.items)-len(missing)) < share*float64(known)
+	there, lost := published(maps.Values(l.items)), published(slices.Values(missing))
+	known := max(l.state.Peak, there)
+	return known >= minKnown && lost > 0 && float64(there-lost) < share*float64(known)
+}
+
+// published counts the items that were published. To drop others deletes
+// nothing: links that lead nowhere are no documents that a source lost.
+func published(items iter.Seq[*item]) (n int) {
+	for it := range items {
+		if it.URI != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // drop deletes what is absent and what loading found gone, or holds it.
@@ -433,7 +446,7 @@ func (l *look) drop(ctx context.Context, absent []*item) error {
 		}
 	}
 	if l.holds(doomed) {
-		l.hold(ctx, len(doomed))
+		l.hold(ctx, published(slices.Values(doomed)))
 		return nil
 	}
 	if len(doomed) > 0 || l.listed {
@@ -456,7 +469,7 @@ func (l *look) holds(doomed []*item) bool {
 	if held != nil && !l.listed {
 		return true
 	}
-	return l.shrunk(doomed) && (!l.confirm || held == nil || len(doomed) > held.Held)
+	return l.shrunk(doomed) && (!l.confirm || held == nil || published(slices.Values(doomed)) > held.Held)
 }
 
 func (l *look) hold(ctx context.Context, doomed int) {
@@ -465,7 +478,7 @@ func (l *look) hold(ctx context.Context, doomed int) {
 		doomed = max(doomed, held.Held)
 	}
 	l.state.Hold = &hold{Held: doomed, Reason: fmt.Sprintf(
-		"%d documents are gone from the source, which lately had %d: confirm that, or wait until they are back", doomed, max(l.state.Peak, len(l.items)))}
+		"%d documents are gone from the source, which lately had %d: confirm that, or wait until they are back", doomed, max(l.state.Peak, published(maps.Values(l.items))))}
 	if held == nil {
 		l.log.WarnContext(ctx, "deletions are held", "reason", l.state.Hold.Reason)
 	}

@@ -358,6 +358,18 @@ func TestPagesThatVanishOneAfterTheOtherAreHeldAtTheSameShare(t *testing.T) {
 	}
 }
 
+func TestLinksThatLeadNowhereAreNoDocumentsThatASourceLost(t *testing.T) {
+	s := newScript("test:start", "test:page")
+	s.listing, s.untaged = source.Listing{Partial: true}, true
+	s.links = map[string][]string{"test:start": append(uris(8), "test:page")}
+	b := newBed(t, s)
+	b.look(b.owner())
+	if st := b.status(); st.State != tributary.SourceActive || st.Documents != 2 || st.Held != 0 {
+		t.Errorf("state %s (%s), %d documents, %d held; want 2 documents and nothing held", st.State, st.Reason, st.Documents, st.Held)
+	}
+	b.wantIndex()
+}
+
 func TestAPanicOfTheFollowerCostsOneLook(t *testing.T) {
 	b := newBed(t, newScript("test:a"))
 	o := b.owner()
