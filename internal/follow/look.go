@@ -526,7 +526,6 @@ func (l *look) settle(ctx context.Context, err error) error {
 	s := &l.state
 	now := l.Clock.Now()
 	floor, ceiling := l.asked.Options.Interval(l.MinInterval, l.MaxInterval)
-	previous := s.Look
 	s.Look = now
 	if l.tried && !l.more { // a look at a few items is not what a sync asks for
 		s.Sync = l.asked.Sync
@@ -548,7 +547,7 @@ func (l *look) settle(ctx context.Context, err error) error {
 			s.Next = now
 		}
 		if l.listed {
-			l.settleListing(now, previous, floor, ceiling)
+			l.settleListing(now, floor, ceiling)
 		}
 	}
 	if !l.more { // of a page, page counts
@@ -576,14 +575,15 @@ func (l *look) settle(ctx context.Context, err error) error {
 	return l.step("after the cursor")
 }
 
-func (l *look) settleListing(now, previous time.Time, floor, ceiling time.Duration) {
+func (l *look) settleListing(now time.Time, floor, ceiling time.Duration) {
 	s, changes := &l.state, l.changes
 	if p := s.Pass; p != nil {
-		previous, changes = p.Before, changes+p.Changes
+		changes += p.Changes
 	}
-	if !previous.IsZero() {
-		s.Rate.saw(changes > 0, now.Sub(previous))
+	if !s.Read.IsZero() {
+		s.Rate.saw(changes > 0, now.Sub(s.Read))
 	}
+	s.Read = now
 	interval := s.Rate.interval(floor, ceiling)
 	_, watches := l.follower.(source.Watcher)
 	if _, listens := l.listens(); watches || listens {

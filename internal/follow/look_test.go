@@ -481,6 +481,31 @@ func TestTheIntervalFollowsTheChanges(t *testing.T) {
 	}
 }
 
+// Looks at single pages in between do not count: they would make a listing
+// that changes once an hour look like one that changes every minute.
+func TestTheIntervalOfAListingIsLearnedFromListings(t *testing.T) {
+	s := newScript("test:00")
+	s.listing, s.untaged = source.Listing{}, true
+	b := newBed(t, s)
+	o := b.owner()
+	b.look(o)
+	for range 3 {
+		o.state.Next = b.clock.Now().Add(time.Hour)
+		b.clock.advance(59 * time.Minute)
+		if err := o.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.clock.advance(time.Minute)
+		s.docs["test:00"] += " changed"
+		if err := o.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := o.state.Rate; r.T/r.N < 3500 {
+		t.Errorf("listings were %.0f s apart, as far as the rate knows; want 3600", r.T/r.N)
+	}
+}
+
 // A watched script tells of changes by itself.
 type watchedScript struct{ *script }
 

@@ -64,6 +64,7 @@ type state struct {
 	Success  time.Time       `json:"success,omitzero"`
 	Verified time.Time       `json:"verified,omitzero"`
 	Listed   time.Time       `json:"listed,omitzero"` // the last complete listing, where that vouches for the items
+	Read     time.Time       `json:"read,omitzero"`   // the last listing, complete or not
 	Next     time.Time       `json:"next,omitzero"`   // listing
 	Due      time.Time       `json:"due,omitzero"`    // listing or item, whichever is earlier
 	// PerItem says that a listing does not tell whether an item changed, so
