@@ -45,7 +45,9 @@ until it can be searched, asks every query, and reports nDCG@10, recall, MRR,
 MAP and latency with 95 % bootstrap intervals. A collection is a folder in the
 layout of BEIR: corpus.jsonl ({"_id", "title", "text"}), queries.jsonl ({"_id",
 "text"}), qrels.tsv (query, document, grade), and for --answers answers.jsonl
-({"_id", "answers": [...]}).
+({"_id", "answers": [...]}). A query without a relevant document and with an
+empty list there is one that nothing answers: it is asked too, and the share of
+them for which the answer is that there is none is a metric of its own.
 
 Two ways of searching are compared query by query: --search and --against hold
 fields of a search request as JSON; --baseline compares with the report that an
@@ -111,16 +113,17 @@ func (a *app) eval(ctx context.Context, dir string, f evalFlags) error {
 
 // An evaluation measures one collection.
 type evaluation struct {
-	a        *app
-	c        client
-	flags    evalFlags
-	name     string
-	set      eval.Dataset
-	requests []tributary.SearchRequest
-	names    []string
-	baseline *eval.Report
-	answers  map[string][]string
-	judge    *eval.Judge // nil for none
+	a            *app
+	c            client
+	flags        evalFlags
+	name         string
+	set          eval.Dataset
+	requests     []tributary.SearchRequest
+	names        []string
+	baseline     *eval.Report
+	answers      map[string][]string
+	unanswerable []eval.Query // that nothing answers
+	judge        *eval.Judge  // nil for none
 }
 
 // load reads everything that can be wrong before anything is published.
@@ -147,7 +150,7 @@ func (e *evaluation) load(dir string) (err error) {
 		e.requests, e.names = append(e.requests, r), append(e.names, text)
 	}
 	if e.flags.answers {
-		if e.answers, err = eval.LoadAnswers(filepath.Join(dir, "answers.jsonl")); err != nil {
+		if err := e.loadAnswers(filepath.Join(dir, "answers.jsonl")); err != nil {
 			return err
 		}
 	}
@@ -157,6 +160,20 @@ func (e *evaluation) load(dir string) (err error) {
 		}
 	}
 	return e.loadBaseline()
+}
+
+// loadAnswers reads the reference answers, and finds the queries that have none.
+func (e *evaluation) loadAnswers(file string) (err error) {
+	e.answers, err = eval.LoadAnswers(file)
+	for _, q := range e.set.Others {
+		if references, named := e.answers[q.ID]; named && len(references) == 0 {
+			e.unanswerable = append(e.unanswerable, q)
+		}
+	}
+	if n := e.flags.limit; n > 0 {
+		e.unanswerable = e.unanswerable[:min(n, len(e.unanswerable))]
+	}
+	return err
 }
 
 // openJudge makes a judge of the generator that a configuration file names.
@@ -302,35 +319,52 @@ func (e *evaluation) ranker(r tributary.SearchRequest) eval.Ranker {
 
 // answer asks the queries, and adds what the answers are worth to run.
 func (e *evaluation) answer(ctx context.Context, run *eval.Run) error {
-	p := e.a.newProgress("answered", len(e.set.Queries))
+	p := e.a.newProgress("answered", len(e.set.Queries)+len(e.unanswerable))
 	defer p.finish()
-	how := e.requests[0]
 	for i, q := range e.set.Queries {
-		var whole tributary.Answer
-		err := e.c.Ask(ctx, tributary.AskRequest{
-			Question: q.Text, Filter: how.Filter, Alpha: how.Alpha, SearchOptions: how.SearchOptions,
-		}, func(event tributary.AskEvent) error {
-			if event.Answer != nil {
-				whole = *event.Answer
-			}
-			return nil
-		})
+		result, err := e.answerTo(ctx, run, q)
 		if err != nil {
 			return fmt.Errorf("query %s: %w", q.ID, err)
-		}
-		cited := make([]string, len(whole.Citations))
-		for j, c := range whole.Citations {
-			cited[j] = e.document(c.URI)
-		}
-		result := eval.JudgeAnswer(whole.Answer, e.answers[q.ID], cited, q.Relevant)
-		result.Abstained = whole.NoAnswer
-		if err := e.opine(ctx, run, &result, q, whole); err != nil {
-			return fmt.Errorf("query %s: judge the answer: %w", q.ID, err)
 		}
 		run.Results[i].Answer = &result
 		p.step()
 	}
+	for _, q := range e.unanswerable {
+		result, err := e.answerTo(ctx, run, q)
+		if err != nil {
+			return fmt.Errorf("query %s: %w", q.ID, err)
+		}
+		run.Unanswerable = append(run.Unanswerable, eval.Result{ID: q.ID, Answer: &result, Unanswerable: true})
+		p.step()
+	}
 	return nil
+}
+
+// answerTo asks one query and says what the answer is worth.
+func (e *evaluation) answerTo(ctx context.Context, run *eval.Run, q eval.Query) (eval.AnswerResult, error) {
+	var whole tributary.Answer
+	how := e.requests[0]
+	err := e.c.Ask(ctx, tributary.AskRequest{
+		Question: q.Text, Filter: how.Filter, Alpha: how.Alpha, SearchOptions: how.SearchOptions,
+	}, func(event tributary.AskEvent) error {
+		if event.Answer != nil {
+			whole = *event.Answer
+		}
+		return nil
+	})
+	if err != nil {
+		return eval.AnswerResult{}, err
+	}
+	cited := make([]string, len(whole.Citations))
+	for i, c := range whole.Citations {
+		cited[i] = e.document(c.URI)
+	}
+	result := eval.JudgeAnswer(whole.Answer, e.answers[q.ID], cited, q.Relevant)
+	result.Abstained = whole.NoAnswer
+	if err := e.opine(ctx, run, &result, q, whole); err != nil {
+		return result, fmt.Errorf("judge the answer: %w", err)
+	}
+	return result, nil
 }
 
 // opine asks the judge about an answer that was given and has a reference. A

@@ -28,10 +28,13 @@ var harbour = map[string]string{
 	"queries.jsonl": `{"_id": "q1", "text": "What colour is the sky at dusk?"}
 {"_id": "q2", "text": "How much does the crane lift?"}
 {"_id": "q3", "text": "How often does the ferry leave?"}
+{"_id": "q4", "text": "Which airline flies to Reykjavik in winter?"}
+{"_id": "q5", "text": "Nobody says whether this can be answered"}
 `,
 	"qrels.tsv": "query-id\tcorpus-id\tscore\nq1\tsky\t1\nq2\tcrane\t1\nq3\tferry/1\t1\n",
 	"answers.jsonl": `{"_id": "q1", "answers": ["vermilion"]}
 {"_id": "q2", "answers": ["The old crane lifts forty tonnes."]}
+{"_id": "q4", "answers": []}
 `,
 }
 
@@ -63,6 +66,10 @@ func TestEvalMeasuresACollection(t *testing.T) {
 	}
 	if metrics["nDCG@10"] != 1 || metrics["recall@100"] != 1 || metrics["citation recall"] != 1 {
 		t.Errorf("a collection without traps gives %v", metrics)
+	}
+	unanswerable := report.Runs[0].Unanswerable
+	if got, ok := metrics["abstained, unanswerable"]; !ok || got != 1 || metrics["abstained"] != 0 || len(unanswerable) != 1 || unanswerable[0].ID != "q4" || report.Queries != 3 {
+		t.Errorf("with one query of %d that nothing answers: %v, %+v", report.Queries, metrics, unanswerable)
 	}
 	if got := report.Runs[0].Results[1].Answer; got == nil || got.F1 < .5 || !got.Reference {
 		t.Errorf("the answer about the crane is judged %+v", got)

@@ -17,6 +17,7 @@ const maxLineBytes = 64 << 20
 type Dataset struct {
 	Documents []Document
 	Queries   []Query // those that have a relevant document, in the file's order
+	Others    []Query // those that have none
 }
 
 // Document is one document of a corpus.
@@ -61,6 +62,8 @@ func Load(dir string) (Dataset, error) {
 		}
 		if q.Relevant = judged[q.ID]; q.Relevant.Relevant() > 0 {
 			set.Queries = append(set.Queries, q)
+		} else {
+			set.Others = append(set.Others, q)
 		}
 		return nil
 	})
@@ -118,7 +121,8 @@ func eachLine(path string, do func(line string) error) error {
 }
 
 // LoadAnswers reads answers.jsonl: the reference answers of each query, as
-// {"_id", "answers": [...]}. A query may have none.
+// {"_id", "answers": [...]}. A query may be absent; one with an empty list has
+// no answer in the collection.
 func LoadAnswers(path string) (map[string][]string, error) {
 	all := map[string][]string{}
 	err := eachLine(path, func(line string) error {

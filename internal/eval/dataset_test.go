@@ -27,7 +27,7 @@ func folder(t *testing.T, changes map[string]string) string {
 	return dir
 }
 
-func TestLoadKeepsTheQueriesThatCanBeAnswered(t *testing.T) {
+func TestLoadTellsApartTheQueriesThatCanBeAnswered(t *testing.T) {
 	set, err := Load(folder(t, nil))
 	if err != nil {
 		t.Fatal(err)
@@ -37,6 +37,9 @@ func TestLoadKeepsTheQueriesThatCanBeAnswered(t *testing.T) {
 	}
 	if len(set.Queries) != 1 || set.Queries[0].Relevant["d1"] != 2 {
 		t.Errorf("queries %+v, want q1 alone, with d1 at grade 2", set.Queries)
+	}
+	if len(set.Others) != 1 || set.Others[0].ID != "q2" {
+		t.Errorf("others %+v, want q2 alone", set.Others)
 	}
 }
 

@@ -15,6 +15,9 @@ type Ranker func(ctx context.Context, query string) ([]string, error)
 type Run struct {
 	Name    string   `json:"name"`
 	Results []Result `json:"results"`
+	// Unanswerable are the queries that nothing in the collection answers: it is
+	// right to say so. They count in no other metric than their own.
+	Unanswerable []Result `json:"unanswerable,omitempty"`
 	// Judge names the model whose opinions the answers have, "" for none;
 	// Unread counts its replies that were no opinion.
 	Judge  string `json:"judge,omitempty"`
@@ -32,6 +35,8 @@ type Result struct {
 	Seconds float64 `json:"seconds"`
 	// Of the answer, if one was asked for.
 	Answer *AnswerResult `json:"answer,omitempty"`
+	// Unanswerable is of a query that nothing answers.
+	Unanswerable bool `json:"unanswerable,omitempty"`
 }
 
 // Rank asks the rankers every query, by turns so that the machine's moods hit
@@ -67,28 +72,40 @@ func judge(q Query, ranked []string, took time.Duration) Result {
 // Metrics are what is measured of a ranking, in the order in which reports show
 // it.
 var Metrics = []Metric{
-	{"nDCG@10", func(r Result) (float64, bool) { return r.NDCG, true }},
-	{"recall@10", func(r Result) (float64, bool) { return r.Recall, true }},
-	{"recall@100", func(r Result) (float64, bool) { return r.Deep, true }},
-	{"MRR@10", func(r Result) (float64, bool) { return r.MRR, true }},
-	{"MAP", func(r Result) (float64, bool) { return r.AP, true }},
+	{"nDCG@10", ranked(func(r Result) float64 { return r.NDCG })},
+	{"recall@10", ranked(func(r Result) float64 { return r.Recall })},
+	{"recall@100", ranked(func(r Result) float64 { return r.Deep })},
+	{"MRR@10", ranked(func(r Result) float64 { return r.MRR })},
+	{"MAP", ranked(func(r Result) float64 { return r.AP })},
 	{"exact match", answered(func(a AnswerResult) float64 { return a.Exact })},
 	{"token F1", answered(func(a AnswerResult) float64 { return a.F1 })},
 	{"ROUGE-L", answered(func(a AnswerResult) float64 { return a.RougeL })},
 	{"citation precision", cited(func(a AnswerResult) float64 { return a.CitationPrecision })},
 	{"citation recall", cited(func(a AnswerResult) float64 { return a.CitationRecall })},
-	{"abstained", func(r Result) (float64, bool) {
-		if r.Answer == nil {
-			return 0, false
-		}
-		return share(r.Answer.Abstained), true
-	}},
+	{"abstained", abstained(false)},
+	{"abstained, unanswerable", abstained(true)},
 }
 
 // A Metric is a number per query, 0 to 1; false where it does not apply.
 type Metric struct {
 	Name string
 	Of   func(Result) (float64, bool)
+}
+
+// ranked is a metric of the queries that have a relevant document.
+func ranked(of func(Result) float64) func(Result) (float64, bool) {
+	return func(r Result) (float64, bool) { return of(r), !r.Unanswerable }
+}
+
+// abstained is the share of the queries, answerable or not, for which the
+// system said that it has no answer.
+func abstained(unanswerable bool) func(Result) (float64, bool) {
+	return func(r Result) (float64, bool) {
+		if r.Answer == nil || r.Unanswerable != unanswerable {
+			return 0, false
+		}
+		return share(r.Answer.Abstained), true
+	}
 }
 
 // answered is a metric of the answers that have a reference.
@@ -104,7 +121,7 @@ func answered(of func(AnswerResult) float64) func(Result) (float64, bool) {
 // cited is a metric of the answers that were given.
 func cited(of func(AnswerResult) float64) func(Result) (float64, bool) {
 	return func(r Result) (float64, bool) {
-		if r.Answer == nil || r.Answer.Abstained {
+		if r.Answer == nil || r.Answer.Abstained || r.Unanswerable {
 			return 0, false
 		}
 		return of(*r.Answer), true
@@ -118,10 +135,12 @@ func share(yes bool) float64 {
 	return 0
 }
 
+func (r Run) all() []Result { return slices.Concat(r.Results, r.Unanswerable) }
+
 // Values returns the metric of each query to which it applies.
 func (r Run) Values(m Metric) []float64 {
 	var values []float64
-	for _, q := range r.Results {
+	for _, q := range r.all() {
 		if v, ok := m.Of(q); ok {
 			values = append(values, v)
 		}
@@ -146,11 +165,11 @@ func (r Run) Latency(p int) float64 {
 // paired returns the metric of both runs on the queries to which it applies in
 // both.
 func paired(a, b Run, m Metric) (x, y []float64) {
-	other := make(map[string]Result, len(b.Results))
-	for _, q := range b.Results {
+	other := make(map[string]Result, len(b.Results)+len(b.Unanswerable))
+	for _, q := range b.all() {
 		other[q.ID] = q
 	}
-	for _, q := range a.Results {
+	for _, q := range a.all() {
 		p, ok := other[q.ID]
 		if !ok {
 			continue
