@@ -128,3 +128,23 @@ func TestSilentInputDoesNotHoldTheCommand(t *testing.T) {
 		t.Errorf("ended with %v and %q, want exit code %d and the name of the limit", err, said, exitFailure)
 	}
 }
+
+func TestOutputThatIsLostIsAFailure(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("there is no device here that is always full")
+	}
+	defer func() { _ = full.Close() }()
+	dir := t.TempDir()
+	for _, args := range [][]string{{"version"}, {"help"}, {"add", "https://example.com/a"}} {
+		cmd := exec.CommandContext(t.Context(), "tributary", args...)
+		cmd.Env = append(os.Environ(), "FAKE="+dir, "HOME="+dir)
+		cmd.Stdout = full
+		var said strings.Builder
+		cmd.Stderr = &said
+		failed, ok := errors.AsType[*exec.ExitError](cmd.Run())
+		if !ok || failed.ExitCode() != exitFailure || !strings.Contains(said.String(), "write the result") {
+			t.Errorf("%s ended with %v and %q, want exit code %d and why", args, failed, said.String(), exitFailure)
+		}
+	}
+}

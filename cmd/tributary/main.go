@@ -30,6 +30,9 @@ func run(a *app, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
+		err = a.out.failure()
+	}
+	if err == nil {
 		return exitOK
 	}
 	code := exitCode(ctx, err)

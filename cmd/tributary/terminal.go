@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/term"
 )
@@ -18,9 +19,28 @@ import (
 // A terminal is an output stream, and what it can show.
 type terminal struct {
 	io.Writer
-	tty   bool
-	color bool
-	width int // columns to wrap text to
+	tty    bool
+	color  bool
+	width  int                   // columns to wrap text to
+	failed atomic.Pointer[error] // of the first write that did
+}
+
+// Write remembers the first failure, so that a command whose output went
+// nowhere does not end as if all were well.
+func (t *terminal) Write(p []byte) (int, error) {
+	n, err := t.Writer.Write(p)
+	if err != nil {
+		t.failed.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
+
+// failure is the first failure to write, nil if there was none.
+func (t *terminal) failure() error {
+	if err := t.failed.Load(); err != nil {
+		return fmt.Errorf("write the result: %w", *err)
+	}
+	return nil
 }
 
 // The width that text is wrapped to.
@@ -72,8 +92,7 @@ func (t *terminal) paint(s style, text string) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// printf writes to standard output. Write errors are found when the stream is
-// closed or by the signal for a closed pipe; there is nobody to tell.
+// printf writes to standard output. A failure is told when the command ends.
 func (a *app) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.out, format, args...)
 }
