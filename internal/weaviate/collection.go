@@ -229,7 +229,7 @@ func className(kb string) (string, error) {
 }
 
 func notFound(kb string) error {
-	return tributary.Errorf(tributary.CodeNotFound, "knowledge base %q has no collection in the index", kb)
+	return tributary.Errorf(tributary.CodeNotFound, "knowledge base %q has no documents, and no collection in the index; `tributary add --kb %s PATH` begins it", kb, kb)
 }
 
 // newClass defines the collection of kb.
