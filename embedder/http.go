@@ -1,6 +1,7 @@
 package embedder
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -74,11 +76,25 @@ func (e *endpoint) call(ctx context.Context, method, path string, body []byte, r
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK || isError(resp) {
 		return newStatusError(resp, e.base, key)
 	}
 	return read(resp)
 }
+
+// isError reports whether the body is an error whatever the status says, as
+// some proxies have it.
+func isError(resp *http.Response) bool {
+	body := bufio.NewReader(resp.Body)
+	head, _ := body.Peek(32) // what there is of it
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, resp.Body}
+	return errorHead.Match(head)
+}
+
+var errorHead = regexp.MustCompile(`^\s*\{\s*"error"\s*:\s*["{]`)
 
 // key returns the API key, "" if none is configured.
 func (e *endpoint) key() (string, error) {
@@ -99,7 +115,8 @@ func (e *endpoint) key() (string, error) {
 	return "", nil
 }
 
-// A statusError is a response other than 200.
+// A statusError is a response other than 200, or one that is an error all the
+// same.
 type statusError struct {
 	code    int
 	server  string // base URL

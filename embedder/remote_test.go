@@ -339,6 +339,8 @@ func TestRemoteIsUnavailable(t *testing.T) {
 			requests: 1, want: "see embedder.api_key_file and embedder.api_key_env"},
 		"if Ollama lacks the model": {answer: status(404, `{"error":{"message":"model \"test-model\" not found, try pulling it first","type":"api_error","param":null,"code":null}}`),
 			requests: 1, want: `try pulling it first; see embedder.base_url and embedder.model ("test-model")`},
+		"with an error as success": {answer: status(200, `{"error":{"message":"Provider returned error","code":429}}`),
+			requests: 1, want: "answers 200 OK: Provider returned error; see embedder.base_url"},
 		"with too few vectors": {edit: func(r map[string]any) { r["data"] = r["data"].([]map[string]any)[:1] },
 			requests: 1, want: "1 vectors for 2 texts"},
 		"with an index twice": {edit: func(r map[string]any) { r["data"].([]map[string]any)[1]["index"] = 0 },
