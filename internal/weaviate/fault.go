@@ -24,7 +24,8 @@ var passing = []string{
 	"429 Too many requests",
 	"store is read-only",
 	"not enough memory",
-	"could not find index for class", // it was created a moment ago
+	"could not find index for class", // it was created a moment ago, as below
+	"non-existing index for " + classPrefix,
 }
 
 // classify wraps the error of a call to the client with what was done, and

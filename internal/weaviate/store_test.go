@@ -222,6 +222,7 @@ func TestTheAPIKeyIsSentAndNeverShown(t *testing.T) {
 
 func TestOverloadAndSilenceAreUnavailable(t *testing.T) {
 	overload := `{"data":{"Get":null},"errors":[{"message":"429 Too many requests"}]}`
+	young := `{"data":{"Get":null},"errors":[{"message":"tried to browse non-existing index for Tributary_docs"}]}`
 	for _, test := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -230,6 +231,7 @@ func TestOverloadAndSilenceAreUnavailable(t *testing.T) {
 		{"429", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, tributary.Waiting},
 		{"503", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }, tributary.Waiting},
 		{"429 inside a 200", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, overload) }, tributary.Waiting},
+		{"a collection made a moment ago", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, young) }, tributary.Waiting},
 		{"connection cut", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, tributary.Waiting},
 		{"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, tributary.Retry},
 		{"422", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) }, tributary.Retry},
