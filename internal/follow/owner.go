@@ -18,6 +18,10 @@ import (
 // errRemoved ends the following of a source that is no more.
 var errRemoved = errors.New("the source was removed")
 
+// errAnew ends an owner whose source is to be taken up anew, by whom it concerns
+// now and as it is ordered now.
+var errAnew = errors.New("there are other orders for the source")
+
 // An owner follows one source for as long as its fences hold. One goroutine
 // runs it; mu is for the loads that a look runs at the same time.
 type owner struct {
@@ -83,6 +87,9 @@ func (o *owner) follow(ctx context.Context, orders <-chan order) error {
 		if o.order.Removing {
 			stop()
 			return o.remove(ctx)
+		}
+		if !o.mine(o.order) {
+			return errAnew
 		}
 		if spec := specOf(o.order.Source); spec != built {
 			stop()
@@ -161,9 +168,38 @@ func (o *owner) next(ctx context.Context, orders <-chan order, changed <-chan re
 		o.order = next
 		return nil
 	case first := <-changed:
-		return o.hear(ctx, waiting(changed, first))
+		return o.attend(ctx, orders, func(ctx context.Context) error { return o.hear(ctx, waiting(changed, first)) })
 	case <-timer:
-		return o.look(ctx)
+		return o.attend(ctx, orders, o.look)
+	}
+}
+
+// attend runs a visit, which may take hours. Orders that make it pointless end
+// it as a crash would: what it did is remembered, and the rest is found again.
+func (o *owner) attend(ctx context.Context, orders <-chan order, visit func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- visit(ctx) }()
+	newest := o.order
+	for {
+		select {
+		case err := <-done:
+			o.order = newest
+			return err
+		case next, open := <-orders:
+			if open && !next.Paused && !next.Removing && specOf(next.Source) == specOf(newest.Source) {
+				newest = next
+				continue
+			}
+			cancel()
+			<-done
+			if !open {
+				return errRemoved
+			}
+			o.order = next
+			return errAnew
+		}
 	}
 }
 

@@ -133,11 +133,12 @@ func (r *Runner) serve(ctx context.Context, key string, box <-chan order) {
 				}
 			}
 		}
-		err := r.own(ctx, kb, o, box)
+		var err error
+		o, err = r.own(ctx, kb, o, box)
 		if errors.Is(err, errRemoved) {
 			return
 		}
-		if err != nil && !errors.Is(err, errTaken) && ctx.Err() == nil {
+		if err != nil && !errors.Is(err, errTaken) && !errors.Is(err, errAnew) && ctx.Err() == nil {
 			r.Log.WarnContext(ctx, "the source was given up", "kb", kb, "source", o.Name, "error", err)
 		}
 		select {
@@ -153,20 +154,21 @@ func (r *Runner) mine(o order) bool {
 	return o.Removing || o.Options.Host == "" || o.Options.Host == r.Host
 }
 
-// own follows a source while this worker has its lease.
-func (r *Runner) own(ctx context.Context, kb string, o order, box <-chan order) error {
+// own follows a source while this worker has its lease, and returns its newest
+// order.
+func (r *Runner) own(ctx context.Context, kb string, o order, box <-chan order) (order, error) {
 	key := sourceKey(kb, o.Name)
 	l, err := r.Store.acquire(ctx, key, r.ID, r.LeaseTTL)
 	if errors.Is(err, errTaken) {
 		wait, cancel := context.WithTimeout(ctx, 10*r.LeaseTTL) // in case that the marker was missed
 		defer cancel()
 		if err := r.Store.free(wait, key); err != nil && wait.Err() == nil {
-			return err
+			return o, err
 		}
-		return errTaken
+		return o, errTaken
 	}
 	if err != nil {
-		return err
+		return o, err
 	}
 	held, lost := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -178,7 +180,7 @@ func (r *Runner) own(ctx context.Context, kb string, o order, box <-chan order) 
 	}()
 	own, err := r.newOwner(held, kb, o.Name)
 	if err != nil {
-		return err
+		return o, err
 	}
 	defer r.latency.forget(own)
 	defer r.Metrics.gauges.forget(own)
@@ -187,10 +189,11 @@ func (r *Runner) own(ctx context.Context, kb string, o order, box <-chan order) 
 	}
 	switch own.order.Kind {
 	case tributary.SourceSubject:
-		return own.consume(held, box)
+		err = own.consume(held, box)
 	case tributary.SourceWebhook:
-		return own.keepTally(held, box)
+		err = own.keepTally(held, box)
 	default:
-		return own.follow(held, box)
+		err = own.follow(held, box)
 	}
+	return own.order, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tributary-kb/tributary"
+	"github.com/tributary-kb/tributary/ingest/source"
 )
 
 // runs starts a worker on a bed with the system's clock.
@@ -15,7 +16,7 @@ func (b *bed) runs(id string) (stop func()) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
 	r := &Runner{Config: Config{LeaseTTL: time.Second}, Store: b.memory, NC: b.runner.NC, Blobs: b.blobs,
-		Stage: b.runner.Stage, ID: id, Log: b.runner.Log, New: b.runner.New, Metrics: b.runner.Metrics}
+		Stage: b.runner.Stage, ID: id, Host: b.runner.Host, Log: b.runner.Log, New: b.runner.New, Metrics: b.runner.Metrics}
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
 	stop = func() {
@@ -132,6 +133,84 @@ func TestAPausedSourceIsNotLookedAt(t *testing.T) {
 	}
 	if st, err := b.sources.Resume(t.Context(), "kb", "docs"); err != nil || st.State != tributary.SourceActive {
 		t.Errorf("state %s, %v", st.State, err)
+	}
+}
+
+// A stuckScript loads nothing before it may.
+type stuckScript struct {
+	*script
+	loading, ended, may chan struct{}
+}
+
+func (s stuckScript) Load(ctx context.Context, it source.Item, known source.Known) (source.Loaded, error) {
+	s.loading <- struct{}{}
+	select {
+	case <-s.may:
+		return s.script.Load(ctx, it, known)
+	case <-ctx.Done():
+		s.ended <- struct{}{}
+		return source.Loaded{}, ctx.Err()
+	}
+}
+
+// A crawl may take hours.
+func TestALookEndsWhenTheSourceIsPausedOrRemoved(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	s := stuckScript{b.script, make(chan struct{}), make(chan struct{}), make(chan struct{})}
+	b.runner.New = func(string, tributary.Source) (source.Follower, error) { return s, nil }
+	stop := b.runs("worker-1")
+	defer stop()
+	<-s.loading
+	if _, err := b.sources.Pause(t.Context(), "kb", "docs"); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	if _, err := b.sources.Resume(t.Context(), "kb", "docs"); err != nil {
+		t.Fatal(err)
+	}
+	<-s.loading
+	s.may <- struct{}{}
+	b.awaitState(func(s state) bool { return s.Loaded })
+	b.wantIndex()
+	if _, err := b.sources.change(t.Context(), "kb", "docs", func(o *order) { o.Full++ }); err != nil {
+		t.Fatal(err)
+	}
+	<-s.loading
+	w, err := b.memory.orders.Watch(t.Context(), "kb.docs", jetstream.UpdatesOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.sources.Remove(t.Context(), "kb", "docs", true); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	for entry := range w.Updates() {
+		if entry.Operation() != jetstream.KeyValuePut {
+			break
+		}
+	}
+	if got := b.index(); len(got) != 0 {
+		t.Errorf("%d documents are left", len(got))
+	}
+}
+
+func TestASourceGoesToTheMachineThatItIsMovedTo(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	stop := b.runs("old") // on a machine without a name
+	defer stop()
+	b.awaitState(func(s state) bool { return s.Loaded })
+	b.runner.Host = "machine-2"
+	defer b.runs("new")()
+	b.add(tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs", Options: tributary.SourceOptions{Host: "machine-2"}})
+	w, err := b.memory.leases.Watch(t.Context(), "kb.docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Stop() }()
+	for entry := range w.Updates() {
+		if entry != nil && string(entry.Value()) == "new" {
+			break
+		}
 	}
 }
 

@@ -44,6 +44,9 @@ func (o *owner) consume(ctx context.Context, orders <-chan order) error {
 			}
 			return o.remove(ctx)
 		}
+		if !o.mine(o.order) {
+			return errAnew
+		}
 		want := specOf(o.order.Source)
 		if o.order.Paused {
 			want = ""
