@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -23,7 +24,11 @@ const (
 	linkedChecksum  = "X-Linked-Etag" // of a file that the server redirects elsewhere for
 	linkedSize      = "X-Linked-Size"
 	sha256HexLength = 64
+	// stalledAfter is how long a server may send nothing of a file.
+	stalledAfter = 30 * time.Second
 )
+
+var errStalled = fmt.Errorf("nothing came for %s", stalledAfter)
 
 // A download is one file on its way.
 type download struct {
@@ -65,6 +70,8 @@ func (d *download) fetch(ctx context.Context) (expected, error) {
 		return expected{}, err
 	}
 	var want expected
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	resp, err := d.get(ctx, d.url, have, want.watch(d.Client))
 	if err != nil {
 		return want, err
@@ -85,7 +92,26 @@ func (d *download) fetch(ctx context.Context) (expected, error) {
 	if err := want.read(resp, have); err != nil {
 		return want, err
 	}
-	return want, d.copy(f, resp.Body, have, want.size)
+	body := &liveReader{resp.Body, time.AfterFunc(stalledAfter, func() { cancel(errStalled) })}
+	defer body.timer.Stop()
+	err = d.copy(f, body, have, want.size)
+	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+		err = fmt.Errorf("%w: %w", errStalled, err)
+	}
+	return want, err
+}
+
+// A liveReader puts off its timer whenever something comes.
+type liveReader struct {
+	io.Reader
+	timer *time.Timer
+}
+
+// Read implements io.Reader.
+func (r *liveReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.timer.Reset(stalledAfter)
+	return n, err
 }
 
 // copy copies until the file has size bytes.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tributary-kb/tributary/embedder/local"
@@ -27,6 +29,7 @@ type hub struct {
 	files map[string][]byte
 	sha   string // of the weights, as the hub says
 	cut   int    // how many answers break off after half of what was asked for
+	stall int    // how many answers stop in the middle and say nothing more
 
 	mu       sync.Mutex
 	requests []string
@@ -86,6 +89,14 @@ func (h *hub) large(w http.ResponseWriter, r *http.Request) {
 		h.cut--
 		w = &cutShort{w, len(data) / 4}
 	}
+	if h.stall > 0 {
+		h.stall--
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		_, _ = w.Write(data[:len(data)/4])
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return
+	}
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(data)))
 }
 
@@ -138,6 +149,48 @@ func TestDownloadsGoOnWhereTheyBrokeOff(t *testing.T) {
 		if !slices.Contains(h.requests, want) {
 			t.Errorf("requests are %q, want %q among them", h.requests, want)
 		}
+	}
+}
+
+// pipes is a listener whose connections are in memory, on the clock of a test.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, open := <-p
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p pipes) Close() error { close(p); return nil }
+
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func TestADownloadThatStallsIsAskedForAgain(t *testing.T) {
+	h, cache := newHub(t), t.TempDir()
+	h.stall = 1
+	synctest.Test(t, func(t *testing.T) {
+		listener := make(pipes)
+		server := &http.Server{Handler: h}
+		go func() { _ = server.Serve(listener) }()
+		transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			listener <- there
+			return here, nil
+		}}
+		if _, err := local.Obtain(t.Context(), local.ObtainConfig{
+			Name: "owner/model", CacheDir: cache, Endpoint: "http://hub", Client: &http.Client{Transport: transport},
+		}); err != nil {
+			t.Error(err)
+		}
+		transport.CloseIdleConnections()
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if want := fmt.Sprintf("/elsewhere bytes=%d-", len(h.files["model.safetensors"])/4); !slices.Contains(h.requests, want) {
+		t.Errorf("requests are %q, want %q among them", h.requests, want)
 	}
 }
 
