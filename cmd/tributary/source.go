@@ -42,12 +42,13 @@ somebody has looked. Confirm says that they are really gone.`, client.ConfirmSou
 
 // sourceOptions are the flags of source add.
 type sourceOptions struct {
-	source tributary.Source
-	kind   string
-	every  time.Duration
-	hold   float64
-	wait   bool
-	limit  time.Duration
+	source  tributary.Source
+	kind    string
+	guessed bool // the name
+	every   time.Duration
+	hold    float64
+	wait    bool
+	limit   time.Duration
 }
 
 func newSourceAdd(a *app) *cobra.Command {
@@ -56,8 +57,8 @@ func newSourceAdd(a *app) *cobra.Command {
 		Use:   "add LOCATION",
 		Short: "Follow a folder, feed, sitemap, site, page, repository or bucket",
 		Long: `Add follows a location from now on. Its kind and a name are guessed from what it
-looks like, --kind and --name say them. Under the name of a source that exists,
-its settings are changed.
+looks like, --kind and --name say them. A location that is followed, or with
+--name a source that exists, has its settings changed.
 
 Kinds: folder, feed, sitemap, site, page, git, s3, subject, webhook (which has
 no location). A folder is followed by workers on this machine only. To a subject
@@ -112,7 +113,7 @@ func (f *sourceOptions) complete(args []string, holds bool) error {
 		s.Kind = kind
 	}
 	if s.Name == "" && location != "" {
-		s.Name = guessed.Name
+		s.Name, f.guessed = guessed.Name, true
 	}
 	if location == "" && s.Kind != tributary.SourceWebhook {
 		return usagef("name the location to follow, or --kind webhook")
@@ -130,6 +131,27 @@ func (f *sourceOptions) complete(args []string, holds bool) error {
 		return &exitError{exitUsage, err}
 	}
 	return nil
+}
+
+// collides refuses a guessed name that another location has: that would stop
+// being followed, and its documents would be deleted.
+func (f *sourceOptions) collides(ctx context.Context, c client) error {
+	if !f.guessed {
+		return nil
+	}
+	s := f.source
+	there, err := c.ShowSource(ctx, tributary.SourceRequest{Name: s.Name})
+	if tributary.CodeOf(err) == tributary.CodeNotFound {
+		return nil
+	}
+	if err != nil || there.Location == s.Location && there.Options.Host == s.Options.Host {
+		return err
+	}
+	at := cleanLine(there.Location)
+	if there.Options.Host != s.Options.Host && there.Options.Host != "" {
+		at += " on " + cleanLine(there.Options.Host)
+	}
+	return usagef("source %s follows %s: give this location a name of its own with --name, or say --name %[1]s to follow it instead", s.Name, at)
 }
 
 // place makes a local path absolute, and says on which machine it is.
@@ -154,6 +176,9 @@ func (a *app) sourceAdd(ctx context.Context, args []string, f sourceOptions, hol
 		return err
 	}
 	return a.session(ctx, f.limit, func(ctx context.Context, c client) error {
+		if err := f.collides(ctx, c); err != nil {
+			return err
+		}
 		status, err := c.AddSource(ctx, tributary.SourceAddRequest{Source: f.source})
 		if err == nil && f.wait {
 			status, err = a.syncAndSettle(ctx, c, tributary.SourceSyncRequest{Name: f.source.Name})
