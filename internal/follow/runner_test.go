@@ -136,6 +136,17 @@ func TestAPausedSourceIsNotLookedAt(t *testing.T) {
 	}
 }
 
+func TestASourceThatIsBeingRemovedCannotBeAdded(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	if _, err := b.sources.Remove(t.Context(), "kb", "docs", true); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.sources.Add(t.Context(), "kb", tributary.Source{Name: "docs", Kind: tributary.SourceFolder, Location: "/docs"})
+	if tributary.CodeOf(err) != tributary.CodeUnavailable {
+		t.Errorf("error %v, want that it cannot be added yet: it would be removed", err)
+	}
+}
+
 // A stuckScript loads nothing before it may.
 type stuckScript struct {
 	*script

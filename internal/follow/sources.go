@@ -42,6 +42,9 @@ func (s Sources) Add(ctx context.Context, kb string, src tributary.Source) (trib
 	}
 	_, err = s.Store.orders.Create(ctx, sourceKey(kb, src.Name), data)
 	if errors.Is(err, jetstream.ErrKeyExists) {
+		if o, err := s.Store.order(ctx, kb, src.Name); err == nil && o.Removing {
+			return tributary.SourceStatus{}, tributary.Errorf(tributary.CodeUnavailable, "source %q is being removed: add it again once that is done", src.Name)
+		}
 		return s.change(ctx, kb, src.Name, func(o *order) { o.Source = src })
 	}
 	if err != nil {
