@@ -1,6 +1,8 @@
 package tributary
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -129,6 +131,15 @@ func (f PlainFilter) Filter() Filter {
 		ChangedAfter: f.ChangedAfter, ChangedUntil: f.ChangedUntil,
 		FilterTerms: FilterTerms{URIs: f.URIs, Metadata: f.Metadata},
 	}
+}
+
+// UnmarshalJSON refuses a field that it does not know, other than the rest of
+// the protocol: passed over, it would let through what somebody wants kept out.
+func (f *Filter) UnmarshalJSON(data []byte) error {
+	type fields Filter // without this method
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode((*fields)(f))
 }
 
 // IsZero says whether f lets everything through.

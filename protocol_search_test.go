@@ -1,12 +1,37 @@
 package tributary_test
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tributary-kb/tributary"
 )
+
+func TestAFilterRefusesFieldsThatItDoesNotKnow(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"source": ["wiki"]}`:                         `unknown field "source"`,
+		`{"sources": ["wiki"], "not": {"sorces": []}}`: `unknown field "sorces"`,
+		`{"any": [{"sources": ["wiki"], "any": []}]}`:  `unknown field "any"`,
+		`{"sources": "wiki"}`:                          "cannot unmarshal string",
+	} {
+		var r tributary.SearchRequest
+		if err := json.Unmarshal([]byte(`{"query": "x", "filter": `+body+`, "of another day": 1}`), &r); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", body, err, want)
+		}
+	}
+	for _, body := range []string{
+		`null`, `{}`,
+		`{"uri_prefix": "a", "uris": [], "sources": ["b"], "content_types": [], "languages": [], "changed_after": "2026-01-02T00:00:00Z", "metadata": {"any": ["c"]}, "any": [{"languages": ["de"]}], "not": {"uri_prefix": "d"}}`,
+	} {
+		var r tributary.AskRequest
+		if err := json.Unmarshal([]byte(`{"question": "x", "filter": `+body+`, "of another day": 1}`), &r); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
 
 func TestFilterNamesWhatKeepsAnObjectOut(t *testing.T) {
 	day := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)

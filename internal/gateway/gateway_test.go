@@ -194,6 +194,7 @@ func TestRESTRequestsBecomeRequestsOfTheProtocol(t *testing.T) {
 		{"sync", "POST", "/v1/kbs/wiki/sources/notes/sync?full=true", "", 200, `"reason":"sync true"`},
 		{"end the following", "DELETE", "/v1/kbs/wiki/sources/notes?purge=true", "", 200, `"reason":"remove true"`},
 		{"not JSON", "POST", "/v1/kbs/wiki/search", `{`, 400, "the body is not what is wanted"},
+		{"a filter by nothing known", "POST", "/v1/kbs/wiki/search", `{"query":"x","filter":{"source":["hr"]}}`, 400, `unknown field \"source\"`},
 		{"no such path", "GET", "/v1/nothing", "", 404, "/openapi.json"},
 	}
 	for _, tt := range tests {
