@@ -93,10 +93,18 @@ func (f *feed) List(ctx context.Context, cursor json.RawMessage, yield func(Item
 func (f *feed) entries(parsed *gofeed.Feed, at *url.URL, yield func(Item) error) ([]string, error) {
 	var n notes
 	list, full := limited(f.max, yield)
+	named := make(map[string]bool)
 	for _, entry := range parsed.Items {
 		uri, u := entryURI(entry, at)
+		switch {
+		case f.linked && u != nil:
+			uri = u.String() // of the page
+		case named[uri]: // all entries of some feeds lead to one page
+			uri, _ = idURI(entry, at)
+		}
+		named[uri] = true
 		if uri == "" {
-			n.add("entry %.100q has neither a link nor an id", entry.Title)
+			n.add("entry %.100q has neither a link of its own nor an id", entry.Title)
 			continue
 		}
 		if u == nil && f.linked {
@@ -172,14 +180,26 @@ func parseFeed(content []byte) (*gofeed.Feed, error) {
 	return parser.Parse(bytes.NewReader(content))
 }
 
-// entryURI returns the URI of an entry's document, and as a URL if it is one:
-// its link, else its id, which is one of the feed's own if it is no URI.
+// entryURI returns the URI of an entry's document, and the page that it leads
+// to, nil if there is none: its link, else its id. Entries of a change log lead
+// to places of one page, so the fragment belongs to the URI.
 func entryURI(entry *gofeed.Item, at *url.URL) (string, *url.URL) {
 	if u, err := at.Parse(strings.TrimSpace(entry.Link)); err == nil && entry.Link != "" {
 		if c := canonical(u); c != nil && tributary.CheckURI(c.String()) == nil {
-			return c.String(), c
+			place := *c
+			place.Fragment, place.RawFragment = u.Fragment, u.RawFragment
+			if tributary.CheckURI(place.String()) != nil {
+				return c.String(), c
+			}
+			return place.String(), c
 		}
 	}
+	return idURI(entry, at)
+}
+
+// idURI is entryURI by the id alone, which is one of the feed's own if it is no
+// URI.
+func idURI(entry *gofeed.Item, at *url.URL) (string, *url.URL) {
 	id := strings.TrimSpace(entry.GUID)
 	if id == "" {
 		return "", nil

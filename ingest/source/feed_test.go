@@ -182,6 +182,29 @@ func TestFeedEntriesAreDocuments(t *testing.T) {
 	}
 }
 
+// As those of change logs and release notes do.
+func TestEntriesThatLeadToOnePageAreDocumentsEach(t *testing.T) {
+	const changes = `<?xml version="1.0"?><rss version="2.0"><channel><title>Changes</title>
+<item><title>2.0</title><link>/changes#2.0</link><guid>v2</guid><description>Faster</description></item>
+<item><title>1.0</title><link>/changes#1.0</link><guid>v1</guid><description>First</description></item>
+<item><title>News</title><link>/</link><guid>b</guid><description>Moved</description></item>
+<item><title>Older news</title><link>/</link><guid>a</guid><description>Opened</description></item>
+<item><title>Twice</title><link>/</link><description>No id</description></item></channel></rss>`
+	s := serve(t, map[string]http.HandlerFunc{"/feed": text("application/rss+xml", changes)})
+	f := open(t, environ(s), tributary.SourceFeed, s.URL+"/feed", tributary.SourceOptions{})
+	items, listing := glance(t, f, nil)
+	if got, want := uris(s.URL, items), []string{"/changes#2.0", "/changes#1.0", "/", "/feed#a"}; !slices.Equal(got, want) {
+		t.Errorf("items %q, want %q", got, want)
+	}
+	if len(listing.Notes) != 1 || !strings.Contains(listing.Notes[0], "Twice") {
+		t.Errorf("notes %q, want one about the entry that cannot be told apart", listing.Notes)
+	}
+	f = open(t, environ(s), tributary.SourceFeed, s.URL+"/feed", tributary.SourceOptions{Linked: true})
+	if items, _ := glance(t, f, nil); !slices.Equal(uris(s.URL, items), []string{"/changes", "/"}) {
+		t.Errorf("with linked the items are %q, want the pages", uris(s.URL, items))
+	}
+}
+
 func TestFeedLeadsToPages(t *testing.T) {
 	s := serve(t, map[string]http.HandlerFunc{"/feed": text("application/rss+xml", rssFeed), "/one": text("text/html", "<p>The page")})
 	f := open(t, environ(s), tributary.SourceFeed, s.URL+"/feed", tributary.SourceOptions{Linked: true})
