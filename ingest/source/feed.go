@@ -155,6 +155,11 @@ func (f *feed) item(parsed *gofeed.Feed, entry *gofeed.Item, uri string) Item {
 // Load implements Follower.
 func (f *feed) Load(ctx context.Context, item Item, known Known) (Loaded, error) {
 	if f.linked {
+		if u, err := url.Parse(item.URI); err != nil {
+			return Loaded{}, fmt.Errorf("load %q: %w", item.URI, err)
+		} else if _, ok := f.reach.holds(u); !ok { // it was, when the source was described in another way
+			return Loaded{Verdict: Gone}, nil
+		}
 		visit := *f.visitor
 		visit.polite, visit.allows = true, onHosts(f.reach.hosts)
 		loaded, _, err := visit.load(ctx, item, known)

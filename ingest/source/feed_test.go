@@ -215,6 +215,10 @@ func TestFeedLeadsToPages(t *testing.T) {
 	if loaded, err := f.Load(t.Context(), items[0], Known{}); err != nil || string(loaded.Content) != "<p>The page" {
 		t.Errorf("loaded %s, %v", loaded.Content, err)
 	}
+	narrow := open(t, environ(s), tributary.SourceFeed, s.URL+"/feed", tributary.SourceOptions{Linked: true, Exclude: []string{"/one"}})
+	if loaded, err := narrow.Load(t.Context(), items[0], Known{}); err != nil || loaded.Verdict != Gone {
+		t.Errorf("a page that is excluded by now: %+v, %v, want gone", loaded, err)
+	}
 	s.set("/feed", text("application/rss+xml", rssFeed[:len(rssFeed)/2]))
 	if _, err := f.List(t.Context(), nil, func(Item) error { return nil }); err == nil {
 		t.Error("a feed that is cut off is no error")

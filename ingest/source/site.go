@@ -68,8 +68,12 @@ func (s *site) List(_ context.Context, _ json.RawMessage, yield func(Item) error
 	return Listing{Partial: true}, yield(Item{URI: s.start.String()})
 }
 
-// Load implements Follower.
+// Load implements Follower. What is out of reach was found when the source was
+// described in another way.
 func (s *site) Load(ctx context.Context, item Item, known Known) (Loaded, error) {
+	if !s.includes(item) {
+		return Loaded{Verdict: Gone}, nil
+	}
 	loaded, fetched, err := s.load(ctx, item, known)
 	if err != nil || loaded.Verdict == Gone || fetched.NotModified {
 		return loaded, err
@@ -87,6 +91,15 @@ func (s *site) Load(ctx context.Context, item Item, known Known) (Loaded, error)
 		loaded.Links, loaded.Notes = s.follow(ctx, page.links, item)
 	}
 	return loaded, nil
+}
+
+func (s *site) includes(item Item) bool {
+	u, err := url.Parse(item.URI)
+	if err != nil || item.Depth > s.depth {
+		return false
+	}
+	_, ok := s.reach.holds(u)
+	return ok || item.URI == s.start.String()
 }
 
 // identity is the URI of the document that was found at a URL: what the page

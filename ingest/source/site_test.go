@@ -72,6 +72,31 @@ func TestSiteDoesNotLeaveItsHosts(t *testing.T) {
 	}
 }
 
+// A source that is described anew has fewer pages, and asks nobody for the others.
+func TestPagesThatASiteDoesNotReachAnyMoreAreGone(t *testing.T) {
+	page := text("text/html", "here")
+	s := serve(t, map[string]http.HandlerFunc{"/": page, "/old/a": page, "/new": page})
+	f := open(t, environ(s), tributary.SourceSite, s.URL, tributary.SourceOptions{Exclude: []string{"/old/"}, Depth: 2})
+	for _, tt := range []struct {
+		uri   string
+		depth int
+		want  Verdict
+	}{
+		{s.URL + "/", 0, Changed},
+		{s.URL + "/new", 2, Changed},
+		{s.URL + "/new?x", 3, Gone},
+		{s.URL + "/old/a", 1, Gone},
+		{"https://elsewhere.example/", 1, Gone},
+	} {
+		if loaded, err := f.Load(t.Context(), Item{URI: tt.uri, Depth: tt.depth}, Known{}); err != nil || loaded.Verdict != tt.want {
+			t.Errorf("%s: verdict %d, %v, want %d", tt.uri, loaded.Verdict, err, tt.want)
+		}
+	}
+	if asked := s.requests(); slices.Contains(asked, "/old/a") {
+		t.Errorf("asked for %q, want nothing that is excluded", asked)
+	}
+}
+
 func TestSiteFollowsFewQueriesOfAPath(t *testing.T) {
 	var body strings.Builder
 	for i := range 3 * maxQueries {
