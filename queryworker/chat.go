@@ -120,14 +120,17 @@ func (c *Chat) say(ctx context.Context, chat []message, emit func(string) error)
 			return tributary.Usage{}, unavailable("%w", err)
 		}
 	}
+	uncounted := false
 	for attempt := 1; ; attempt++ {
 		s := &stream{host: c.host(), hide: key, chat: c, messages: chat}
 		err := c.once(ctx, s, emit)
 		if err == nil || s.wrote > 0 || ctx.Err() != nil {
 			return s.usage, err
 		}
-		if errors.Is(err, errNoUsage) && c.noUsage.CompareAndSwap(false, true) {
+		if errors.Is(err, errNoUsage) && !uncounted {
 			attempt-- // the same request, without asking for counts
+			uncounted = true
+			c.noUsage.Store(true)
 			continue
 		}
 		if attempt >= c.attempts() || c.rest(ctx, err, attempt) != nil {

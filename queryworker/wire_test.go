@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -253,4 +254,31 @@ func TestAServerThatCannotCountIsNotAskedTo(t *testing.T) {
 	if diff := cmp.Diff([]bool{true, false, false}, options); diff != "" {
 		t.Errorf("asked for counts (-want +got):\n%s", diff)
 	}
+}
+
+func TestQuestionsThatAreRefusedTogetherForTheirCountsAreBothAnswered(t *testing.T) {
+	var asked, both sync.WaitGroup
+	asked.Add(2)
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if bytes.Contains(body, []byte("stream_options")) {
+			asked.Done()
+			asked.Wait() // until the other has asked for them too
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			io.WriteString(w, `{"detail":"stream_options: extra inputs are not permitted"}`)
+			return
+		}
+		io.WriteString(w, wireNoFinish)
+	})
+	for range 2 {
+		both.Go(func() {
+			if _, err := generate(t.Context(), c); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
 }
