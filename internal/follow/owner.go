@@ -133,17 +133,27 @@ func beside(ctx context.Context, f func(context.Context)) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
+// watch listens until ctx ends. A folder may be replaced, or the kernel be short
+// of watches, for a while.
 func (o *owner) watch(ctx context.Context, w source.Watcher, changed chan<- report) {
-	err := guard(func() error {
-		return w.Watch(ctx, func(uris ...string) {
-			select {
-			case changed <- report{uris: uris}:
-			case <-ctx.Done():
-			}
+	for {
+		err := guard(func() error {
+			return w.Watch(ctx, func(uris ...string) {
+				select {
+				case changed <- report{uris: uris}:
+				case <-ctx.Done():
+				}
+			})
 		})
-	})
-	if err != nil && ctx.Err() == nil {
-		o.log.WarnContext(ctx, "changes are not heard of any more, only found by looking", "error", err)
+		if ctx.Err() != nil {
+			return
+		}
+		o.log.WarnContext(ctx, "changes are only found by looking, until they can be heard of again", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.Clock.After(o.Reconcile):
+		}
 	}
 }
 

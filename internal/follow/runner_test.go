@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -133,6 +134,32 @@ func TestAPausedSourceIsNotLookedAt(t *testing.T) {
 	}
 	if st, err := b.sources.Resume(t.Context(), "kb", "docs"); err != nil || st.State != tributary.SourceActive {
 		t.Errorf("state %s, %v", st.State, err)
+	}
+}
+
+// A deafScript hears of something the second time only.
+type deafScript struct {
+	*script
+	times *int
+}
+
+func (s deafScript) Watch(ctx context.Context, changed func(...string)) error {
+	if *s.times++; *s.times == 1 {
+		return errors.New("the folder was removed or renamed")
+	}
+	changed()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestChangesAreHeardOfAgainAfterAWatchHasEnded(t *testing.T) {
+	b := newBed(t, newScript("test:a"))
+	b.runner.Reconcile = 0
+	o, changed, times := b.owner(), make(chan report), 0
+	stop := beside(t.Context(), func(ctx context.Context) { o.watch(ctx, deafScript{b.script, &times}, changed) })
+	defer stop()
+	if r := <-changed; len(r.uris) > 0 {
+		t.Errorf("report of %q, want that anything may have changed meanwhile", r.uris)
 	}
 }
 
