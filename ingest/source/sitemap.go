@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/tributary-kb/tributary"
@@ -15,6 +16,9 @@ import (
 const (
 	maxSitemaps     = 1000 // files of one source
 	maxSitemapDepth = 3    // of indexes in indexes; the protocol has none
+	// maxSitemapURLs bounds the entries of all files, which are in memory
+	// together. A thousand files may have fifty millions.
+	maxSitemapURLs = 500_000
 )
 
 // A sitemap is followed from its file, an index of files, or the host whose
@@ -23,6 +27,7 @@ type sitemap struct {
 	*visitor
 	reach reach
 	max   int
+	most  int // entries in memory
 }
 
 func newSitemap(s tributary.Source, env Env) (Follower, error) {
@@ -38,7 +43,7 @@ func newSitemap(s tributary.Source, env Env) (Follower, error) {
 		return nil, err
 	}
 	v.polite, v.allows = true, onHosts(r.hosts)
-	return &sitemap{visitor: v, reach: r, max: s.Options.MaxDocuments}, nil
+	return &sitemap{visitor: v, reach: r, max: s.Options.MaxDocuments, most: max(maxSitemapURLs, s.Options.MaxDocuments)}, nil
 }
 
 // Load implements Follower.
@@ -70,7 +75,7 @@ func (s *sitemap) List(ctx context.Context, cursor json.RawMessage, yield func(I
 	}
 	w := &sitemapWalk{
 		sitemap: s, known: make(map[string]fileState), vouched: make(map[string]bool),
-		files: make(map[string]*sitemapFile), listing: Listing{SecondLook: true},
+		files: make(map[string]*sitemapFile), outside: make(map[string]int), listing: Listing{SecondLook: true},
 	}
 	for _, f := range last.Files {
 		w.known[f.URL] = f
@@ -98,6 +103,9 @@ type sitemapWalk struct {
 	vouched map[string]bool         // named by the host's robots.txt, wherever they are (sitemaps.org)
 	files   map[string]*sitemapFile // nil: as known, and not read
 	states  []fileState             // of this look, in the order of reading
+	outside map[string]int          // entries out of reach, by the reason
+	kept    int                     // entries within
+	over    int                     // entries that are too many
 	changed bool
 	notes   notes
 	listing Listing
@@ -213,6 +221,7 @@ func (w *sitemapWalk) get(ctx context.Context, uri string, known Known) (*sitema
 	if err != nil {
 		return nil, fileState{}, fmt.Errorf("sitemap %q: %w", uri, err)
 	}
+	w.keep(&file)
 	return &file, state, nil
 }
 
@@ -239,20 +248,40 @@ func (w *sitemapWalk) again(ctx context.Context) error {
 	return nil
 }
 
-// names are the files that an index names.
+// names are the files that an index names. Of too many one is kept, so that
+// the others are noted.
 func (f *sitemapFile) names() (urls []string) {
 	if f.index {
-		for _, e := range f.entries {
+		for _, e := range f.entries[:min(len(f.entries), maxSitemaps+1)] {
 			urls = append(urls, e.loc.String())
 		}
 	}
 	return urls
 }
 
+// keep leaves of a file what is within reach and not too much.
+func (w *sitemapWalk) keep(file *sitemapFile) {
+	if file.index {
+		return
+	}
+	file.entries = slices.DeleteFunc(file.entries, func(e sitemapEntry) bool {
+		why, ok := w.reach.holds(e.loc)
+		switch {
+		case !ok:
+			w.outside[why]++
+		case w.kept == w.most:
+			w.over++
+		default:
+			w.kept++
+			return false
+		}
+		return true
+	})
+}
+
 // yield lists the entries of all files.
 func (w *sitemapWalk) yield(yield func(Item) error) error {
 	list, full := limited(w.max, yield)
-	outside := make(map[string]int)
 	for _, state := range w.states {
 		file := w.files[state.URL]
 		w.remark(state.URL, file)
@@ -260,14 +289,15 @@ func (w *sitemapWalk) yield(yield func(Item) error) error {
 			continue
 		}
 		for _, e := range file.entries {
-			if why, ok := w.reach.holds(e.loc); !ok {
-				outside[why]++
-			} else if err := list(Item{URI: e.loc.String(), Tag: e.lastmod, Modified: e.modified}); err != nil {
+			if err := list(Item{URI: e.loc.String(), Tag: e.lastmod, Modified: e.modified}); err != nil {
 				return err
 			}
 		}
 	}
-	for why, n := range outside {
+	if w.over > 0 {
+		w.leaveOut("%d URLs left out: a sitemap has more than %d in all", w.over, w.most)
+	}
+	for why, n := range w.outside {
 		w.notes.add("%d URLs %s", n, why)
 	}
 	if *full {

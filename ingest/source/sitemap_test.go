@@ -187,6 +187,15 @@ func TestSitemapIsBounded(t *testing.T) {
 	if items, listing := glance(t, f, nil); len(items) != 3 || !listing.Partial || !strings.Contains(fmt.Sprint(listing.Notes), "max_documents") {
 		t.Errorf("%d items of %+v, want 3, partial, and the option named", len(items), listing)
 	}
+	f = open(t, environ(s), tributary.SourceSitemap, s.URL+"/few.txt", tributary.SourceOptions{Exclude: []string{"/1*"}})
+	f.(*sitemap).most = 4 // as if the files were large
+	if items, listing := glance(t, f, nil); len(items) != 4 || !listing.Partial || !strings.Contains(fmt.Sprint(listing.Notes), "5 URLs left out") {
+		t.Errorf("%d items of %+v, want 4, partial, and those noted that are too many", len(items), listing)
+	}
+	index := sitemapFile{index: true, entries: slices.Repeat([]sitemapEntry{{loc: mustURL("https://x.example/1.xml")}}, 3*maxSitemaps)}
+	if n := len(index.names()); n != maxSitemaps+1 {
+		t.Errorf("%d files of an index are remembered, want no more than are read", n)
+	}
 	f = open(t, environ(s), tributary.SourceSitemap, s.URL+"/bomb", tributary.SourceOptions{})
 	if _, err := f.List(t.Context(), nil, func(Item) error { return nil }); err == nil || !strings.Contains(err.Error(), "decompressed") {
 		t.Errorf("error %v, want one about the decompressed size", err)
