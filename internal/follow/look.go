@@ -570,6 +570,7 @@ func (l *look) settle(ctx context.Context, err error) error {
 		if fatal(ctx, err) {
 			return err
 		}
+		l.log.WarnContext(ctx, "the state of the source is not stored", "error", err)
 		s.Failures, s.Next = s.Failures+1, now.Add(floor)
 	}
 	return l.step("after the cursor")
