@@ -222,6 +222,34 @@ func (s *Store) remembered(ctx context.Context, kb, name string) (map[string]*it
 	return items, nil
 }
 
+// elsewhere returns the URIs of the documents that other sources of a knowledge
+// base have, but for those that are being removed too.
+func (s *Store) elsewhere(ctx context.Context, kb, name string) (map[string]bool, error) {
+	var names []string
+	err := bucket.Each(ctx, s.js, s.orders, kb+".*", func(entry bucket.Entry) error {
+		var o order
+		err := decode(entry, &o)
+		if o.Name != name && !o.Removing {
+			names = append(names, o.Name)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sources of %s: %w", kb, err)
+	}
+	uris := map[string]bool{}
+	for _, other := range names {
+		items, err := s.remembered(ctx, kb, other)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range items {
+			uris[it.URI] = true
+		}
+	}
+	return uris, nil
+}
+
 // owner returns the worker that holds the lease of a source, "" if none does.
 func (s *Store) owner(ctx context.Context, kb, name string) string {
 	entry, err := s.leases.Get(ctx, sourceKey(kb, name))

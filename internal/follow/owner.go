@@ -252,8 +252,15 @@ func (o *owner) earliest() time.Time {
 // remove deletes the documents, if that was asked for, and then what is
 // remembered. A worker that takes over in between goes on with the rest.
 func (o *owner) remove(ctx context.Context) error {
+	var others map[string]bool
+	if o.order.Purge {
+		var err error
+		if others, err = o.Store.elsewhere(ctx, o.kb, o.name); err != nil {
+			return err
+		}
+	}
 	for uri, it := range o.items {
-		if o.order.Purge && it.URI != "" {
+		if o.order.Purge && it.URI != "" && !others[it.URI] {
 			if err := o.publishDelete(ctx, it.URI, tributary.LaneBulk); err != nil {
 				return err
 			}

@@ -3,6 +3,8 @@ package follow
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,6 +136,42 @@ func TestAPausedSourceIsNotLookedAt(t *testing.T) {
 	}
 	if st, err := b.sources.Resume(t.Context(), "kb", "docs"); err != nil || st.State != tributary.SourceActive {
 		t.Errorf("state %s, %v", st.State, err)
+	}
+}
+
+func TestADocumentThatAnotherSourceHasStaysWhenASourceIsRemoved(t *testing.T) {
+	b := newBed(t, newScript("test:a", "test:b"))
+	b.look(b.owner())
+	feed := tributary.Source{Name: "feed", Kind: tributary.SourceFolder, Location: "/feed"}
+	b.add(feed)
+	other, err := b.runner.newOwner(t.Context(), "kb", "feed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.follower = newScript("test:b", "test:c")
+	if err := other.look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other.order.Purge = true
+	other.order.Removing = true
+	if err := other.remove(t.Context()); !errors.Is(err, errRemoved) {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(b.index())); !slices.Equal(got, []string{"test:a", "test:b"}) {
+		t.Errorf("left are %q, want the documents of the other source", got)
+	}
+	for _, name := range []string{"docs", "feed"} { // when both go, so does it
+		feed.Name = name
+		b.add(feed)
+		if _, err := b.sources.Remove(t.Context(), "kb", name, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.owner().remove(t.Context()); !errors.Is(err, errRemoved) {
+		t.Fatal(err)
+	}
+	if got := b.index(); len(got) > 0 {
+		t.Errorf("left are %v, want nothing", got)
 	}
 }
 
