@@ -154,7 +154,7 @@ func (m *machines) fitStages(a *app) *config.Loaded {
 	room := int64(embedded.StreamShare * float64(m.nats.MaxStore()) / float64(pipeline.LimitedStreams()))
 	if room < cfg.NATS.MaxStageBytes {
 		cfg.NATS.MaxStageBytes = 1 << (bits.Len64(uint64(room)) - 1)
-		a.log.Warn("there is little room for what waits between the stages", "nats.max_stage_bytes", cfg.NATS.MaxStageBytes,
+		a.log.Warn("there is little room for what waits between the stages", "max_stage_bytes", cfg.NATS.MaxStageBytes,
 			"wanted", a.cfg.NATS.MaxStageBytes, "store", m.nats.MaxStore())
 	}
 	return &cfg

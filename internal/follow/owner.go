@@ -203,7 +203,7 @@ func (o *owner) attend(ctx context.Context, orders <-chan order, visit func(cont
 				continue
 			}
 			cancel()
-			<-done
+			_ = <-done // the visit was given up
 			if !open {
 				return errRemoved
 			}
