@@ -203,7 +203,7 @@ func (o *owner) attend(ctx context.Context, orders <-chan order, visit func(cont
 				continue
 			}
 			cancel()
-			_ = <-done // the visit was given up
+			<-done //nolint:errcheck // the visit was given up
 			if !open {
 				return errRemoved
 			}
