@@ -131,6 +131,10 @@ func (m *machines) startNATS(ctx context.Context, a *app) (err error) {
 		return usagef("nats.listen is %s: listening there %w; set nats.user and nats.password_file, or listen on 127.0.0.1",
 			a.cfg.NATS.Listen, embedded.ErrOpen)
 	}
+	if _, ours := errors.AsType[*embedded.InUseError](err); err != nil && !ours && port > 0 && taken(a.cfg.NATS.Listen) {
+		return fmt.Errorf("nats.listen is %s (from %s): %w; name another port, or 0 for a free one",
+			a.cfg.NATS.Listen, a.cfg.Origin("nats.listen"), syscall.EADDRINUSE)
+	}
 	if err != nil {
 		return err
 	}
@@ -288,12 +292,15 @@ func (a *app) serveHere(ctx context.Context, m *machines, args []string, f upFla
 	here.dial = func(context.Context, *config.Loaded) (client, func(), error) {
 		return api.NewClient(m.nc, a.cfg.KB), func() {}, nil
 	}
+	var missing error // what was named and cannot be searched
 	if len(args) > 0 {
 		quiet := here
 		quiet.out = newTerminal(io.Discard, nil)
 		f.add.wait = true
 		switch err := quiet.add(ctx, args, f.add); {
 		case ctx.Err() != nil: // what was accepted waits for the next up
+		case err != nil && f.ask != "": // the answer may lack it
+			missing = err
 		case err != nil:
 			a.warnf("tributary: %v", err)
 		default:
@@ -301,9 +308,11 @@ func (a *app) serveHere(ctx context.Context, m *machines, args []string, f upFla
 		}
 	}
 	if f.ask != "" && ctx.Err() == nil {
-		return here.ask(ctx, f.ask, &askFlags{queryFlags: queryFlags{k: askPassages, timeout: 5 * time.Minute}})
+		if err := here.ask(ctx, f.ask, &askFlags{queryFlags: queryFlags{k: askPassages, timeout: 5 * time.Minute}}); err != nil {
+			return err
+		}
 	}
-	return nil
+	return missing
 }
 
 // announce waits until the services answer, writes the run file, and prints

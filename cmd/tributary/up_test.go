@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -165,6 +166,33 @@ func addEmptyFile(t *testing.T, in *installation) {
 	}
 	if r := in.run(t, "status"); !strings.Contains(r.stdout, "empty.md") {
 		t.Errorf("status does not name the refused file:\n%s", r.stdout)
+	}
+}
+
+func TestUpThatAsksTellsWhatItCouldNotAdd(t *testing.T) {
+	in := newInstallation(t)
+	in.sharedWeaviate(t)
+	notes := folder(t, map[string]string{"tides.md": "# Tides\n\nSpring tides come two days after the new moon.\n", "empty.md": ""})
+	up := in.run(t, "up", "--ask", "When do spring tides come?", notes)
+	if up.code != exitRefused || !strings.Contains(up.stdout, "two days") || strings.Count(up.stderr, "1 document was refused") != 1 {
+		t.Errorf("up ended with %d, %q and %q, want %d, an answer, and what was refused", up.code, up.stdout, up.stderr, exitRefused)
+	}
+}
+
+func TestUpNamesTheSettingOfAPortThatIsTaken(t *testing.T) {
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	in := newInstallation(t)
+	in.sharedWeaviate(t)
+	for _, flag := range []string{"listen", "http", "metrics"} {
+		up := in.run(t, "up", "--"+flag, taken.Addr().String())
+		setting := map[string]string{"listen": "nats.listen", "http": "gateway.listen", "metrics": "metrics.listen"}[flag]
+		if up.code != exitFailure || !strings.Contains(up.stderr, setting) || !strings.Contains(up.stderr, "address already in use") {
+			t.Errorf("up --%s ended with %d and %q, want %d and the setting %s", flag, up.code, up.stderr, exitFailure, setting)
+		}
 	}
 }
 

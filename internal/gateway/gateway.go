@@ -83,7 +83,7 @@ func Listen(ctx context.Context, cfg Config) (*Gateway, error) {
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("serve HTTP: %w", err)
+		return nil, fmt.Errorf("serve HTTP (gateway.listen): %w", err)
 	}
 	handler, err := NewHandler(cfg)
 	if err != nil {
