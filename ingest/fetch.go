@@ -45,6 +45,9 @@ type FetchOptions struct {
 	// ETag and LastModified are the validators of what is there already. The
 	// server may answer that it is NotModified.
 	ETag, LastModified string
+	// Of is the URL that the validators are of, "" for the one asked for. After
+	// a redirect to another one they say nothing.
+	Of string
 	// Accept is sent as it is; "" asks for documents.
 	Accept string
 	// MaxBytes is the most that is read of the body; 0 means Config.MaxBytes.
@@ -65,7 +68,9 @@ type FetchOptions struct {
 	Enter func(ctx context.Context, host string) (leave func(backoff time.Duration), err error)
 }
 
-func (o FetchOptions) conditional() bool { return o.ETag != "" || o.LastModified != "" }
+func (o FetchOptions) conditional(u *url.URL) bool {
+	return (o.ETag != "" || o.LastModified != "") && u.String() == o.Of
+}
 
 // A Fetcher gets documents over http and https. Connections go only to public
 // addresses, and to private ones that the configuration names; this is checked
@@ -141,6 +146,7 @@ func (f *Fetcher) FetchWith(ctx context.Context, uri string, opts FetchOptions) 
 	if err != nil {
 		return Fetched{}, tributary.Rejectf("fetch %.200q: malformed URL", uri[strings.LastIndexByte(uri, '@')+1:])
 	}
+	setDefault(&opts.Of, u.String())
 	setDefault(&opts.MaxBytes, f.maxBytes)
 	setDefault(&opts.MaxRedirects, f.cfg.MaxRedirects)
 	setDefault(&opts.Accept, "text/html,application/xhtml+xml,text/markdown,text/plain,application/pdf;q=0.9,*/*;q=0.5")
@@ -222,10 +228,11 @@ func (f *Fetcher) request(ctx context.Context, u *url.URL, opts FetchOptions) (*
 	}
 	req.Header.Set("User-Agent", strings.TrimSpace(f.cfg.UserAgent+" ("+f.cfg.Contact+")"))
 	req.Header.Set("Accept", opts.Accept)
-	if opts.ETag != "" {
+	conditional := opts.conditional(u)
+	if conditional && opts.ETag != "" {
 		req.Header.Set("If-None-Match", opts.ETag)
 	}
-	if opts.LastModified != "" {
+	if conditional && opts.LastModified != "" {
 		req.Header.Set("If-Modified-Since", opts.LastModified)
 	}
 	if opts.Authorize != nil {

@@ -35,7 +35,7 @@ func (f *Fetcher) read(resp *http.Response, opts FetchOptions) (Fetched, error) 
 		URL: resp.Request.URL.String(), ContentType: h.Get("Content-Type"), Header: h,
 		ETag: h.Get("ETag"), LastModified: h.Get("Last-Modified"), Fresh: fresh(h, time.Now()),
 	}
-	if resp.StatusCode == http.StatusNotModified && opts.conditional() {
+	if resp.StatusCode == http.StatusNotModified && opts.conditional(resp.Request.URL) {
 		fetched.NotModified = true
 		return fetched, nil
 	}

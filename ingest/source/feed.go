@@ -66,7 +66,8 @@ func (f *feed) List(ctx context.Context, cursor json.RawMessage, yield func(Item
 		listing.Unchanged = true
 		return listing, nil
 	}
-	next := feedCursor{Known: Known{ETag: fetched.ETag, LastModified: fetched.LastModified, Hash: tributary.Hash(fetched.Content)}, Fresh: last.Fresh}
+	next := feedCursor{Known: validators(f.location.String(), fetched), Fresh: last.Fresh}
+	next.Known.Hash = tributary.Hash(fetched.Content)
 	if next.Known.Hash == last.Known.Hash {
 		listing.Unchanged = true
 		listing.Cursor, err = json.Marshal(next)

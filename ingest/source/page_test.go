@@ -47,6 +47,41 @@ func TestPageIsLoadedOnceWhileItStaysTheSame(t *testing.T) {
 	}
 }
 
+// As where "latest" goes back to a version that is older by its date.
+func TestValidatorsAreOfThePageThatWasFoundNotOfTheNextOne(t *testing.T) {
+	dated := func(body, date string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			at, _ := http.ParseTime(date)
+			http.ServeContent(w, r, "page.txt", at, strings.NewReader(body))
+		}
+	}
+	s := serve(t, map[string]http.HandlerFunc{
+		"/latest": answers(302, "Location", "/v2"),
+		"/v2":     dated("two", "Tue, 03 Mar 2026 10:00:00 GMT"),
+		"/v1":     dated("one", "Mon, 02 Mar 2026 10:00:00 GMT"),
+	})
+	f := open(t, environ(s), tributary.SourcePage, s.URL+"/latest", tributary.SourceOptions{})
+	items, _ := glance(t, f, nil)
+	first, err := f.Load(t.Context(), items[0], Known{})
+	if err != nil || string(first.Content) != "two" {
+		t.Fatalf("loaded %+v, %v", first, err)
+	}
+	s.set("/v2", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-Modified-Since") == "" {
+			t.Error("where it was found it is not asked for on condition")
+		}
+		w.WriteHeader(http.StatusNotModified)
+	})
+	same, err := f.Load(t.Context(), items[0], first.Known)
+	if err != nil || same.Verdict != Unchanged || same.Known != first.Known {
+		t.Errorf("on condition %+v, %v, want unchanged", same, err)
+	}
+	s.set("/latest", answers(302, "Location", "/v1"))
+	if back, err := f.Load(t.Context(), items[0], same.Known); err != nil || string(back.Content) != "one" {
+		t.Errorf("after it went back %+v, %v, want the older page", back, err)
+	}
+}
+
 func TestAPageThatUnpacksWithoutEndIsRefusedByTheLimitOfBytes(t *testing.T) {
 	s := serve(t, map[string]http.HandlerFunc{"/bomb": func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")

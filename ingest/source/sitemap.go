@@ -209,7 +209,8 @@ func (w *sitemapWalk) get(ctx context.Context, uri string, known Known) (*sitema
 	if fetched.NotModified {
 		return nil, state, nil
 	}
-	state.Known = Known{ETag: fetched.ETag, LastModified: fetched.LastModified, Hash: tributary.Hash(fetched.Content)}
+	state.Known = validators(uri, fetched)
+	state.Known.Hash = tributary.Hash(fetched.Content)
 	if state.Known.Hash == known.Hash {
 		return nil, state, nil
 	}

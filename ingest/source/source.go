@@ -75,6 +75,7 @@ type Known struct {
 	Tag          string `json:"tag,omitempty"`
 	ETag         string `json:"etag,omitempty"`          // validators of its URL
 	LastModified string `json:"last_modified,omitempty"` // as the server wrote it
+	Of           string `json:"of,omitempty"`            // the URL that the validators are of, "" for the item's own
 	Hash         string `json:"hash,omitempty"`          // covers the content that was published
 }
 

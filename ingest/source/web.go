@@ -75,7 +75,7 @@ func newVisitor(s tributary.Source, env Env) (*visitor, error) {
 // fetch gets uri, as far as it is not what known says.
 func (v *visitor) fetch(ctx context.Context, uri string, known Known, opts ingest.FetchOptions) (ingest.Fetched, error) {
 	var pause time.Duration
-	opts.ETag, opts.LastModified = known.ETag, known.LastModified
+	opts.ETag, opts.LastModified, opts.Of = known.ETag, known.LastModified, known.Of
 	opts.Authorize = v.auth.header
 	opts.Check = func(ctx context.Context, u *url.URL) (err error) {
 		if v.allows != nil {
@@ -92,6 +92,15 @@ func (v *visitor) fetch(ctx context.Context, uri string, known Known, opts inges
 		return v.web.enter(ctx, host, pause)
 	}
 	return v.web.fetcher.FetchWith(ctx, uri, opts)
+}
+
+// validators are what is remembered of what was found for uri.
+func validators(uri string, fetched ingest.Fetched) Known {
+	known := Known{ETag: fetched.ETag, LastModified: fetched.LastModified}
+	if fetched.URL != uri {
+		known.Of = fetched.URL
+	}
+	return known
 }
 
 func (w *Web) enter(ctx context.Context, host string, pause time.Duration) (func(time.Duration), error) {
@@ -111,7 +120,8 @@ func (v *visitor) load(ctx context.Context, item Item, known Known) (Loaded, ing
 	if err != nil {
 		return Loaded{}, fetched, err
 	}
-	loaded := Loaded{Fresh: fetched.Fresh, Known: Known{Tag: item.Tag, ETag: fetched.ETag, LastModified: fetched.LastModified}}
+	loaded := Loaded{Fresh: fetched.Fresh, Known: validators(item.URI, fetched)}
+	loaded.Known.Tag = item.Tag
 	if at, err := http.ParseTime(fetched.LastModified); err == nil {
 		loaded.Modified = at
 	}
