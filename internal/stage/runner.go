@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	pullWait    = 20 * time.Second // life of a pull request that nothing answers
-	pullBackoff = time.Second      // after a pull that failed
-	bulkTurn    = 8                // of so many batches, one prefers the bulk lane
+	pullWait    = time.Second // life of a pull request that nothing answers; a stopping worker waits for its end
+	pullBackoff = time.Second // after a pull that failed
+	bulkTurn    = 8           // of so many batches, one prefers the bulk lane
 	holdFirst   = 100 * time.Millisecond
 	holdLimit   = 30 * time.Second
 )
@@ -114,28 +114,23 @@ func takePlaces(ctx context.Context, free <-chan struct{}) int {
 		case <-free:
 			n++
 		default:
+			if ctx.Err() != nil {
+				return 0
+			}
 			return n
 		}
 	}
 }
 
 func (r *runner[In, Out]) pullOnce(ctx context.Context, cons jetstream.Consumer, doubt *doubt, lane tributary.Lane, n int, wait time.Duration, free chan<- struct{}, queue chan<- *item[In]) (got int, err error) {
-	messages, err := cons.Messages(jetstream.PullMaxMessages(n), jetstream.StopAfter(n), jetstream.PullExpiry(pullWait))
+	batch, err := cons.Fetch(n, jetstream.FetchMaxWait(pullWait))
 	if err != nil {
 		return 0, err
 	}
-	defer messages.Stop()
-	// A pull that is given up drops what the server has sent already, and
-	// nobody gets that before its deadline; one that is drained does not.
-	defer context.AfterFunc(ctx, messages.Drain)()
-	for got < n {
-		msg, err := messages.Next()
-		if errors.Is(err, jetstream.ErrMsgIteratorClosed) && ctx.Err() != nil {
-			return got, nil
-		}
-		if err != nil {
-			return got, err
-		}
+	// It is read to its end even when ctx ends. What a server is about to send to
+	// a pull that is given up may reach nobody; it remembers that for as long as
+	// it runs, and else the message is handed out again after its deadline only.
+	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
 		if err != nil {
 			r.log.ErrorContext(ctx, "message without metadata", "subject", msg.Subject(), "error", err)
@@ -151,7 +146,7 @@ func (r *runner[In, Out]) pullOnce(ctx context.Context, cons jetstream.Consumer,
 		})
 		queue <- it // never blocks: it has as many places as may be out
 	}
-	return got, nil
+	return got, batch.Error()
 }
 
 // renew extends the ack deadline of msg every interval until it is stopped.
